@@ -1,0 +1,100 @@
+"""SpecAugment: what may be masked, how often, and that the generator alone decides."""
+
+import itertools
+
+import pytest
+import torch
+
+from tuneprune.config import SpecAugmentConfig
+from tuneprune.data.augment import spec_augment
+
+TIME_ONLY = SpecAugmentConfig(
+    max_time_masks=20, max_time_width_frames=20, frames_per_time_mask=25, max_bin_masks=0
+)
+
+
+def ones(num_utterances, frames, bins=80):
+    return torch.ones(num_utterances, frames, bins)
+
+
+def augment(features, num_frames, config, seed=0):
+    return spec_augment(
+        features, torch.as_tensor(num_frames), config, torch.Generator().manual_seed(seed)
+    )
+
+
+def test_the_same_generator_state_gives_the_same_masks_and_another_gives_others():
+    features, lengths = ones(8, 300), [300] * 8
+    config = SpecAugmentConfig()
+    first = augment(features, lengths, config, seed=4)
+    assert torch.equal(first, augment(features, lengths, config, seed=4))
+    assert not torch.equal(first, augment(features, lengths, config, seed=5))
+
+
+def test_masked_values_are_zero_all_others_and_the_input_stay():
+    features = torch.randn(4, 200, 80, generator=torch.Generator().manual_seed(1)) + 10
+    before = features.clone()
+    after = augment(features, [200] * 4, SpecAugmentConfig())
+    assert torch.equal(features, before)
+    assert bool(((after == 0) | (after == features)).all())
+    assert 0.02 < (after == 0).float().mean() < 0.98
+
+
+def test_masks_are_whole_frames_and_whole_bins():
+    masked = augment(ones(6, 250), [250] * 6, SpecAugmentConfig()) == 0
+    frames, bins = masked.all(2), masked.all(1)
+    assert torch.equal(masked, frames[:, :, None] | bins[:, None, :])
+
+
+def test_utterances_get_masks_of_their_own():
+    masked = augment(ones(2, 250), [250] * 2, SpecAugmentConfig()) == 0
+    assert not torch.equal(masked[0], masked[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_utterance_has_at_most_one_time_mask_in_25_frames(seed):
+    lengths = torch.tensor([24, 49, 120, 400])
+    masked_frames = (augment(ones(4, 400), lengths, TIME_ONLY, seed) == 0).all(2).sum(1)
+    assert bool((masked_frames <= torch.tensor([0, 1, 4, 16]) * 20).all())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_padding_has_no_time_mask_and_does_not_move_the_masks(seed):
+    lengths = [60, 90]
+    short = augment(ones(2, 90), lengths, SpecAugmentConfig(), seed)
+    long = augment(ones(2, 300), lengths, SpecAugmentConfig(), seed)
+    assert torch.equal(long[:, :90], short)
+    time_only = augment(ones(2, 300), lengths, TIME_ONLY, seed)
+    assert bool((time_only[0, 60:] == 1).all())
+    assert bool((time_only[1, 90:] == 1).all())
+
+
+def test_no_masks_change_nothing():
+    config = SpecAugmentConfig(max_time_masks=0, max_bin_masks=0)
+    features = ones(2, 100)
+    assert torch.equal(augment(features, [100, 50], config), features)
+
+
+def enumerated_share(num_bins, max_width):
+    """Chance of each bin to lie in the one mask there is, or not, by going through all cases."""
+    share = [0.0] * num_bins
+    for count, width in itertools.product((0, 1), range(max_width + 1)):
+        starts = num_bins - width + 1
+        for start, bin_number in itertools.product(range(starts), range(num_bins)):
+            if count and start <= bin_number < start + width:
+                share[bin_number] += 1 / (2 * (max_width + 1) * starts)
+    return torch.tensor(share)
+
+
+def test_every_bin_is_masked_as_often_as_uniform_draws_say():
+    config = SpecAugmentConfig(max_time_masks=0, max_bin_masks=1, max_bin_width=3)
+    masked = augment(ones(40_000, 1, bins=6), [1] * 40_000, config)[:, 0] == 0
+    expected = enumerated_share(6, 3)
+    # Four standard deviations of a share of 40,000 draws, at most 0.01.
+    torch.testing.assert_close(masked.float().mean(0), expected, atol=0.01, rtol=0)
+
+
+def test_masks_wider_than_the_features_cover_them_at_most():
+    config = SpecAugmentConfig(max_time_masks=0, max_bin_masks=3, max_bin_width=50)
+    shares = (augment(ones(300, 1, bins=5), [1] * 300, config) == 0).float().mean((1, 2))
+    assert set(shares.tolist()) >= {0.0, 1.0}

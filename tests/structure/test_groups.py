@@ -1,0 +1,182 @@
+"""Descriptions of models: what a group owns, what is refused, and how an allocation is written."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from tuneprune.errors import StructureError
+from tuneprune.structure import (
+    AdaptationPlan,
+    Allocation,
+    TensorSlice,
+    all_groups,
+    allocation_of,
+    apply_plan,
+    check_modules,
+    ordinals,
+)
+from tuneprune.testing import TinyAdaptable, TinySizes
+
+
+def test_feed_forward_group_owns_contiguous_rows_and_the_matching_columns():
+    group = TinyAdaptable().prunable_modules()[0].groups[1]
+    spans = {part.parameter: (part.dim, part.start, part.stop) for part in group.slices}
+    assert group.id == "blocks.0.ff1.1"
+    assert spans == {
+        "blocks.0.ff1.linear_in.weight": (0, 3, 6),
+        "blocks.0.ff1.linear_in.bias": (0, 3, 6),
+        "blocks.0.ff1.linear_out.weight": (1, 3, 6),
+    }
+    assert group.params == 3 * 6 + 3 + 6 * 3
+
+
+def test_gated_convolution_group_owns_one_slice_of_each_half():
+    module = TinyAdaptable().prunable_modules()[1]
+    parts = [p for p in module.groups[1].slices if p.parameter.endswith("pointwise_in.weight")]
+    # 4 slices of 2 channels: 8 value rows, then 8 gate rows.
+    assert [(part.section, part.start, part.stop) for part in parts] == [(0, 2, 4), (1, 10, 12)]
+    assert set(parts) <= set(module.groups[1].scored)
+
+
+def test_buffers_belong_to_a_group_but_are_not_parameters():
+    group = TinyAdaptable().prunable_modules()[1].groups[0]
+    names = {part.parameter.removeprefix("blocks.0.conv.") for part in group.slices}
+    assert {"inner_norm.running_mean", "inner_norm.running_var"} <= names
+    # in 2*2 rows of 6 + 4 biases, depthwise 2*3 + 2, norm 2 + 2, out 6 rows of 2
+    assert group.params == 24 + 4 + 6 + 2 + 4 + 12
+
+
+def test_module_and_group_parameters_add_up_to_the_model():
+    model = TinyAdaptable()
+    modules = model.prunable_modules()
+    assert sum(m.params for m in modules) == sum(p.numel() for p in model.parameters())
+
+
+def test_ordinals_follow_the_model_and_not_the_spelling():
+    modules = TinyAdaptable(TinySizes(num_slices=11, num_layers=1)).prunable_modules()
+    order = ordinals(modules)
+    assert order["blocks.0.ff1.10"] > order["blocks.0.ff1.9"]
+    assert order["blocks.0.ff1.10"] < order["blocks.0.conv.0"]
+    assert sorted(order.values()) == list(range(len(all_groups(modules))))
+
+
+def test_allocation_survives_json():
+    allocation = allocation_of(TinyAdaptable().prunable_modules())
+    text = json.dumps(allocation.to_json())
+    assert json.loads(text) == {"blocks": [{"ff1": 4, "conv": 4, "mhsa": 3, "ff2": 4}] * 2}
+    assert Allocation.from_json(json.loads(text)) == allocation
+
+
+def test_allocation_names_emptied_modules():
+    model = TinyAdaptable(TinySizes(num_layers=1))
+    heads = tuple(f"blocks.0.mhsa.{head}" for head in range(3))
+    apply_plan(model, model.prunable_modules(), AdaptationPlan(dropped=heads))
+    allocation = allocation_of(model.prunable_modules())
+    assert allocation.to_json() == {"blocks": [{"ff1": 4, "conv": 4, "mhsa": 0, "ff2": 4}]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"blocks": 3},
+        {"blocks": [3]},
+        {"blocks": [{"ff1": -1}]},
+        {"blocks": [{"ff1": 1.5}]},
+        {"blocks": [{"ff1": True}]},
+    ],
+)
+def test_allocation_refuses_another_form(value):
+    with pytest.raises(StructureError, match="allocation"):
+        Allocation.from_json(value)
+
+
+def changed(modules, place, **fields):
+    """Return the modules with fields of the group at ``place`` = (module, index) replaced."""
+    number, index = place
+    module = modules[number]
+    groups = list(module.groups)
+    groups[index] = dataclasses.replace(groups[index], **fields)
+    module = dataclasses.replace(module, groups=tuple(groups))
+    return (*modules[:number], module, *modules[number + 1 :])
+
+
+def test_description_of_a_sound_model_is_accepted():
+    for norm in ("none", "layer", "batch"):
+        model = TinyAdaptable(TinySizes(conv_norm=norm))
+        check_modules(model, model.prunable_modules())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"params": 1}, "blocks.0.ff1.1 params = 1: must be 39"),
+        ({"id": "other"}, "group 1 of blocks.0.ff1"),
+        ({"scored": ()}, "must score some of its own slices"),
+        ({"slices": ()}, "must score some of its own slices"),
+    ],
+)
+def test_description_with_a_wrong_group_is_refused(fields, message):
+    model = TinyAdaptable()
+    with pytest.raises(StructureError, match=message):
+        check_modules(model, changed(model.prunable_modules(), (0, 1), **fields))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(2, 6), (4, 6), (3, 5), (3, 7)])
+def test_description_with_a_gap_or_an_overlap_is_refused(start, stop):
+    model = TinyAdaptable()
+    modules = model.prunable_modules()
+    first, *rest = modules[0].groups[1].slices
+    moved = dataclasses.replace(first, start=start, stop=stop)
+    bad = changed(modules, (0, 1), slices=(moved, *rest), scored=(moved,))
+    with pytest.raises(StructureError, match="in order"):
+        check_modules(model, bad)
+
+
+def test_description_that_names_an_unknown_tensor_is_refused():
+    model = TinyAdaptable()
+    module = dataclasses.replace(model.prunable_modules()[0], shared=("blocks.0.ff1.nothing",))
+    with pytest.raises(StructureError, match=r"blocks\.0\.ff1\.nothing"):
+        check_modules(model, (module,))
+
+
+def test_description_with_a_tensor_both_cut_and_shared_is_refused():
+    model = TinyAdaptable()
+    module = model.prunable_modules()[0]
+    module = dataclasses.replace(module, shared=(*module.shared, "blocks.0.ff1.linear_in.bias"))
+    with pytest.raises(StructureError, match="either cut or shared"):
+        check_modules(model, (module,))
+
+
+def test_description_with_a_forgotten_shared_tensor_is_refused():
+    model = TinyAdaptable()
+    module = dataclasses.replace(model.prunable_modules()[0], shared=())
+    with pytest.raises(StructureError, match="params"):
+        check_modules(model, (module,))
+
+
+def test_the_same_module_twice_is_refused():
+    model = TinyAdaptable()
+    module = model.prunable_modules()[0]
+    with pytest.raises(StructureError, match="twice"):
+        check_modules(model, (module, module))
+
+
+def test_slice_width():
+    part = TensorSlice(parameter="w", dim=0, section=0, start=3, stop=7)
+    assert part.width == 4
+
+
+def test_dummy_without_any_group_is_the_identity():
+    model = TinyAdaptable()
+    modules = model.prunable_modules()
+    apply_plan(model, modules, AdaptationPlan(dropped=tuple(g.id for g in all_groups(modules))))
+    x_BTD = torch.randn(2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(x_BTD), x_BTD)
+    assert isinstance(model, nn.Module)
+    assert sum(p.numel() for p in model.parameters()) == 0

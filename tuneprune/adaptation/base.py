@@ -1,0 +1,116 @@
+"""The contract between a training loop and a method that changes the model while it trains.
+
+One method, one file beside this one; what an event did is a value, recorded by the loop.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from tuneprune.structure.groups import Allocation, GroupId
+from tuneprune.structure.plan import AdaptationPlan
+
+Fate = Literal["kept", "dropped", "grown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupFate:
+    """What one group of the model before the event was worth, and what became of it."""
+
+    group_id: GroupId
+    layer: int
+    kind: str
+    index: int
+    score: float
+    params: int
+    fate: Fate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptationEvent:
+    """That a plan was applied, and what it did.
+
+    Args:
+        event: number of the event in the run, from 0.
+        step: finished optimizer steps when it was applied.
+        method: ``grow_drop``.
+        scorer: by which score the groups were ranked.
+        delta: share of the prunable parameters that the event was allowed to move.
+        plan: the decision.
+        dropped_params: parameters that left, with the shared tensors of emptied modules.
+        grown_params: parameters that were added.
+        params_before: all parameters of the model before.
+        params_after: ``params_before - dropped_params + grown_params``.
+        groups: score and fate of every group there was, in model order.
+        allocation: groups of every layer and kind afterwards.
+        lineage: for each group there is now, the group it was or is a copy of.
+    """
+
+    event: int
+    step: int
+    method: str
+    scorer: str
+    delta: float
+    plan: AdaptationPlan
+    dropped_params: int
+    grown_params: int
+    params_before: int
+    params_after: int
+    groups: tuple[GroupFate, ...]
+    allocation: Allocation
+    lineage: Mapping[GroupId, GroupId]
+
+
+class AdaptationHook(Protocol):
+    """A method, as the training loop sees it.
+
+    ``step`` is always the number of finished optimizer steps: 0 before the first. In every
+    step the loop calls ``observe(step)``, then steps the optimizer, then calls
+    ``propose(step + 1)``; if that returns a plan, it lets the ranks compare fingerprints, calls
+    ``apply`` on each, and wraps the model for data parallelism anew.
+    """
+
+    def observe(self, step: int) -> None:
+        """Read the gradients of the step, reduced over ranks and not yet clipped.
+
+        Changes nothing but the hook's own state, and on most steps not that.
+        """
+        ...
+
+    def propose(self, step: int) -> AdaptationPlan | None:
+        """Return what is to be done now, or None; a pure function of the hook's state.
+
+        An empty plan is an event at which nothing changes.
+        """
+        ...
+
+    def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
+        """Change model and optimizer as proposed, or, on an error, nothing at all."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the hook knows, as JSON can hold it."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state_dict``; model and optimizer have been restored before."""
+        ...
+
+
+class NoHook:
+    """The baseline: watches nothing and proposes nothing."""
+
+    def observe(self, step: int) -> None:
+        pass
+
+    def propose(self, step: int) -> AdaptationPlan | None:
+        return None
+
+    def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
+        raise AssertionError("NoHook proposes no plan that could be applied")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        pass

@@ -1,0 +1,388 @@
+"""The typed, frozen configuration of one run: read, checked and fingerprinted here.
+
+It knows ranges and combinations; what the settings do is said by the parts they configure.
+"""
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tuneprune.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+ModuleKind = Literal["ff1", "mhsa", "conv", "ff2"]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SynthesisConfig(_Settings):
+    """A spoken corpus made on the spot with espeak-ng; the same settings give the same bytes."""
+
+    words: tuple[str, ...] = tuple("zero one two three four five six seven eight nine".split())
+    words_per_utterance: tuple[int, int] = (3, 6)
+    train_utterances: int = Field(240, ge=1)
+    dev_utterances: int = Field(60, ge=1)
+    test_utterances: int = Field(60, ge=1)
+    voices: tuple[str, ...] = (
+        "en+f1", "en+f2", "en+f3", "en+f4", "en+m1", "en+m2",
+        "en+m3", "en+m4", "en-us+f2", "en-us+m3", "en-us+m7", "en-gb-x-rp+f3",
+    )  # fmt: skip
+    rates_wpm: tuple[int, ...] = (150, 175, 200)
+    pitches: tuple[int, ...] = (40, 50, 60)
+    snr_db: tuple[float, ...] = (30.0, 20.0, 15.0)
+    sample_rate_hz: int = Field(16_000, ge=8_000)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.words_per_utterance
+        if not 1 <= low <= high:
+            raise ValueError("words_per_utterance must be [low, high] with 1 <= low <= high")
+        if len(self.voices) < 3:
+            raise ValueError("voices must name at least 3, one for each split")
+        if not (self.words and self.rates_wpm and self.pitches and self.snr_db):
+            raise ValueError("words, rates_wpm, pitches and snr_db must not be empty")
+        return self
+
+
+class CorpusConfig(_Settings):
+    """Where the utterances are. With ``synthesis``, the folder is made if it is not there."""
+
+    path: Path
+    synthesis: SynthesisConfig | None = None
+    train_split: str = "train"
+    dev_split: str = "dev"
+    test_split: str = "test"
+
+
+class SpecAugmentConfig(_Settings):
+    """Masks on the features (Park et al. 2019), drawn anew for every utterance and epoch.
+
+    The number of time masks is drawn from ``0 .. max_time_masks``, but at most one in
+    ``frames_per_time_mask`` frames; widths are drawn from ``0 .. max``.
+    """
+
+    max_time_masks: int = Field(20, ge=0)
+    max_time_width_frames: int = Field(20, ge=0)
+    frames_per_time_mask: int = Field(25, ge=1)
+    max_bin_masks: int = Field(5, ge=0)
+    max_bin_width: int = Field(8, ge=0)
+
+
+class FeaturesConfig(_Settings):
+    """Log-mel features. Computed once for a corpus, then memory-mapped."""
+
+    sample_rate_hz: int = Field(16_000, ge=8_000)
+    num_bins: int = Field(80, ge=1)
+    window_ms: float = Field(25.0, gt=0)
+    hop_ms: float = Field(10.0, gt=0)
+    min_hz: float = Field(60.0, ge=0)
+    max_hz: float = Field(7600.0, gt=0)
+    normalise: Literal["none", "mean", "mean_variance"] = "mean_variance"
+    speed_factors: tuple[float, ...] = (1.0,)
+    spec_augment: SpecAugmentConfig | None = SpecAugmentConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.speed_factors or not all(0.5 <= f <= 2 for f in self.speed_factors):
+            raise ValueError("speed_factors must hold at least one factor, each in [0.5, 2]")
+        if len(set(self.speed_factors)) != len(self.speed_factors):
+            raise ValueError("speed_factors must not repeat a factor")
+        if self.min_hz >= min(self.max_hz, self.sample_rate_hz / 2):
+            raise ValueError("min_hz must be below max_hz and below half the sample rate")
+        return self
+
+
+class TextConfig(_Settings):
+    """Labels of the recogniser: characters, or the phonemes of a lexicon file."""
+
+    unit: Literal["characters", "phonemes"] = "characters"
+    lexicon: Path | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.unit == "phonemes") != (self.lexicon is not None):
+            raise ValueError("lexicon must be given exactly when unit is 'phonemes'")
+        return self
+
+
+class FrontendConfig(_Settings):
+    """Subsampling front-end: time / 4.
+
+    ``vgg``: four 3x3 convolutions, two max-pools over time (i6_models). ``strided``: two 3x3
+    convolutions of stride 2 over time and bins, about fifty times cheaper, for small models.
+    """
+
+    kind: Literal["vgg", "strided"] = "vgg"
+    channels: tuple[int, ...] = (32, 64, 64, 32)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        need = {"vgg": 4, "strided": 2}[self.kind]
+        if len(self.channels) != need or min(self.channels) < 1:
+            raise ValueError(f"channels must be {need} positive numbers for kind '{self.kind}'")
+        return self
+
+
+class ModelConfig(_Settings):
+    """A Conformer-CTC encoder with a width of its own for every module."""
+
+    d_model: int = Field(384, ge=1)
+    num_blocks: int = Field(12, ge=1)
+    head_dim: int = Field(64, ge=1)
+    num_heads: int | None = Field(None, ge=1, description="default: d_model / head_dim")
+    ffn_dim: int | None = Field(None, ge=1, description="default: 4 * d_model")
+    conv_channels: int | None = Field(None, ge=1, description="default: d_model")
+    conv_kernel: int = Field(31, ge=1)
+    conv_norm: Literal["layer", "batch", "group"] = "layer"
+    slices_per_module: int = Field(4, ge=1)
+    module_order: tuple[ModuleKind, ModuleKind, ModuleKind, ModuleKind] = (
+        "ff1", "conv", "mhsa", "ff2",
+    )  # fmt: skip
+    frontend: FrontendConfig = FrontendConfig()
+    dropout: float = Field(0.1, ge=0, lt=1)
+    attention_dropout: float = Field(0.1, ge=0, lt=1)
+    scale_dropout_by_width: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.num_heads is None and self.d_model % self.head_dim:
+            raise ValueError("d_model must be a multiple of head_dim, or num_heads must be given")
+        if self.conv_kernel % 2 == 0:
+            raise ValueError("conv_kernel must be odd, so that frames stay aligned")
+        if sorted(self.module_order) != ["conv", "ff1", "ff2", "mhsa"]:
+            raise ValueError("module_order must name ff1, conv, mhsa and ff2 once each")
+        for name, width in (("ffn_dim", self.ffn_width), ("conv_channels", self.conv_width)):
+            if width % self.slices_per_module:
+                raise ValueError(f"{name} ({width}) must be a multiple of slices_per_module")
+        return self
+
+    @property
+    def heads(self) -> int:
+        return self.num_heads if self.num_heads is not None else self.d_model // self.head_dim
+
+    @property
+    def ffn_width(self) -> int:
+        return self.ffn_dim if self.ffn_dim is not None else 4 * self.d_model
+
+    @property
+    def conv_width(self) -> int:
+        return self.conv_channels if self.conv_channels is not None else self.d_model
+
+    @property
+    def ffn_slice(self) -> int:
+        return self.ffn_width // self.slices_per_module
+
+    @property
+    def conv_slice(self) -> int:
+        return self.conv_width // self.slices_per_module
+
+
+class OptimConfig(_Settings):
+    """AdamW under a linear three-leg one-cycle learning rate."""
+
+    peak_lr: float = Field(4e-4, gt=0)
+    start_lr_fraction: Fraction = 0.01
+    middle_lr_fraction: Fraction = 0.01
+    final_lr: float = Field(1e-8, ge=0)
+    legs: tuple[Fraction, Fraction, Fraction] = (0.45, 0.45, 0.10)
+    betas: tuple[OpenFraction, OpenFraction] = (0.9, 0.999)
+    eps: float = Field(1e-16, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    clip_grad_norm: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if abs(sum(self.legs) - 1) > 1e-6:
+            raise ValueError("legs are shares of training and must sum to 1")
+        return self
+
+
+class TrainingConfig(_Settings):
+    """How long, on how much at a time, and how often the run looks up."""
+
+    epochs: int = Field(30, ge=1)
+    batch_frames: int = Field(15_000, ge=1, description="padded frames a step, all workers")
+    max_batch_utterances: int = Field(128, ge=1)
+    accumulate: int = Field(1, ge=1, description="micro-batches a step; the step is the same")
+    precision: Literal["float32", "bfloat16"] = "float32"
+    workers: int = Field(1, ge=1, description="data-parallel processes")
+    num_threads: int = Field(1, ge=1, description="CPU threads a worker")
+    evaluate_every: float = Field(0.05, gt=0, le=1, description="fraction of training")
+    log_every_steps: int = Field(10, ge=1)
+
+
+class NoAdaptation(_Settings):
+    """The baseline: the architecture stays as it is."""
+
+    method: Literal["none"] = "none"
+
+
+class GrowDropConfig(_Settings):
+    """One grow-and-drop event (DMAO, arXiv 2506.13180; papers of the project, section 1)."""
+
+    method: Literal["grow_drop"]
+    at: float = Field(gt=0, lt=1, description="fraction of training")
+    delta: float = Field(ge=0, lt=0.5, description="share of the prunable parameters")
+    scorer: Literal["magnitude", "gradient", "taylor"]
+    score_every_steps: int = Field(10, ge=1)
+    new_score_weight: float = Field(0.9, gt=0, le=1)
+    budget: Literal["strict", "reference"] = "strict"
+    cost: Literal["exact", "module_share"] = "exact"
+    optimizer_state: Literal["slice", "reset"] = "slice"
+
+
+Adaptation = Annotated[NoAdaptation | GrowDropConfig, Field(discriminator="method")]
+
+
+class RunConfig(_Settings):
+    """Everything that determines one training run."""
+
+    corpus: CorpusConfig
+    features: FeaturesConfig = FeaturesConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+    adaptation: Adaptation = NoAdaptation()
+    seed: int = Field(1, ge=0, lt=2**31)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all settings: 16 hex digits, the same on every machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds something else.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("file", path, f"can not be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError("file", path, f"is not YAML{line}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError("file", path, "must hold settings as `key: value`")
+    return loaded
+
+
+def build_config(settings: Mapping[str, Any]) -> RunConfig:
+    """Check a tree of settings and freeze it.
+
+    Raises:
+        ConfigError: the first thing wrong, naming field, value and what is allowed.
+    """
+    try:
+        return RunConfig.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise as_config_error(error, RunConfig) from None
+
+
+def with_overrides(settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of ``settings`` with every ``a.b=value`` applied; values are YAML.
+
+    Raises:
+        ConfigError: an override without ``=``, or a path through something with no keys.
+    """
+    result = dict(settings)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise ConfigError("--set", override, "must read dotted.path=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError("--set", override, "has a value that is not YAML") from None
+        result = with_value(result, path, value)
+    return result
+
+
+def with_value(settings: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return a copy of ``settings`` with the field at the dotted ``path`` replaced."""
+    head, _, rest = path.partition(".")
+    result = dict(settings)
+    if not rest:
+        result[head] = value
+        return result
+    below = result.get(head)
+    if below is None:
+        below = {}
+    if not isinstance(below, Mapping):
+        raise ConfigError(path, value, f"can not be set, because {head} holds a single value")
+    result[head] = with_value(below, rest, value)
+    return result
+
+
+def as_config_error(error: pydantic.ValidationError, root: type[BaseModel]) -> ConfigError:
+    """Turn pydantic's report into one line: the first problem, with a remedy."""
+    problem = error.errors(include_url=False)[0]
+    location = [part for part in problem["loc"] if part not in ("none", "grow_drop")]
+    field = ".".join(str(part) for part in location) or "settings"
+    value, kind = problem["input"], problem["type"]
+    if kind == "missing":
+        return ConfigError(field, None, "must be given; it has no default")
+    if kind == "extra_forbidden":
+        return ConfigError(field, value, _nearest_key(location, root, error))
+    if kind == "union_tag_not_found":
+        return ConfigError(f"{field}.method", None, "must be given: 'none' or 'grow_drop'")
+    if kind == "union_tag_invalid":
+        got = value.get("method") if isinstance(value, Mapping) else value
+        return ConfigError(f"{field}.method", got, "must be 'none' or 'grow_drop'")
+    if kind == "value_error":
+        shown = value if not isinstance(value, Mapping) else dict(value)
+        message = problem["msg"].removeprefix("Value error, ")
+        return ConfigError(field, shown, message)
+    message = problem["msg"].replace("Input should be", "must be")
+    return ConfigError(field, value, message[0].lower() + message[1:])
+
+
+def _nearest_key(
+    location: Sequence[Any], root: type[BaseModel], error: pydantic.ValidationError
+) -> str:
+    raw = error.errors(include_url=False)[0]["loc"]
+    known = sorted(_fields_at(root, raw[:-1]))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"is not a setting; {hint}"
+
+
+def _fields_at(root: type[BaseModel], location: Sequence[Any]) -> set[str]:
+    candidates: list[type[BaseModel]] = [root]
+    for part in location:
+        below = [
+            model
+            for candidate in candidates
+            if part in candidate.model_fields
+            for model in _models_in(candidate.model_fields[part].annotation)
+        ]
+        candidates = below or [
+            c for c in candidates if getattr(c.model_fields.get("method"), "annotation", None)
+            and part in typing.get_args(c.model_fields["method"].annotation)
+        ] or candidates
+    return {name for candidate in candidates for name in candidate.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, Annotated):
+        return [m for part in typing.get_args(annotation) for m in _models_in(part)]
+    return []

@@ -1,0 +1,1 @@
+"""Corpora, their recordings as features, their texts as labels, and batches of both."""

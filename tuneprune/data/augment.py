@@ -1,0 +1,93 @@
+"""SpecAugment: masks over time and over bins, drawn for a whole batch at once.
+
+Speed perturbation changes the recording and is part of `features`.
+
+Shapes: B utterances, T frames, F bins, M masks.
+"""
+
+import torch
+from torch import Tensor
+
+from tuneprune.config import SpecAugmentConfig
+
+
+def spec_augment(
+    features_BTF: Tensor,
+    num_frames_B: Tensor,
+    config: SpecAugmentConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Set random stretches of time and of bins to 0, which is the mean of normalised features.
+
+    After Park et al. 2019 (arXiv:1904.08779), without time warping. Every utterance has masks of
+    its own: their number, widths and places are uniform over what the settings allow, places over
+    all that lie inside the utterance. Masks may overlap.
+
+    Args:
+        features_BTF: features, padded over time.
+        num_frames_B: integer length of each utterance in frames.
+        config: how many masks and how wide.
+        generator: the only source of randomness. Its device draws, so the same state gives the
+            same masks for a model on any device.
+
+    Returns:
+        A new tensor [B, T, F].
+    """
+    _, max_frames, num_bins = features_BTF.shape
+    frames_B = num_frames_B.to(device=generator.device, dtype=torch.int64)
+    bins_B = torch.full_like(frames_B, num_bins)
+    most_times_B = (frames_B // config.frames_per_time_mask).clamp(max=config.max_time_masks)
+    most_bins_B = torch.full_like(frames_B, config.max_bin_masks)
+    time_BT = _covered(
+        frames_B,
+        max_frames,
+        most_masks_B=most_times_B,
+        num_drawn=config.max_time_masks,
+        max_width=config.max_time_width_frames,
+        generator=generator,
+    )
+    bin_BF = _covered(
+        bins_B,
+        num_bins,
+        most_masks_B=most_bins_B,
+        num_drawn=config.max_bin_masks,
+        max_width=config.max_bin_width,
+        generator=generator,
+    )
+    masked_BTF = (time_BT[:, :, None] | bin_BF[:, None, :]).to(features_BTF.device)
+    return features_BTF.masked_fill(masked_BTF, 0.0)
+
+
+def _covered(
+    length_B: Tensor,
+    size: int,
+    *,
+    most_masks_B: Tensor,
+    num_drawn: int,
+    max_width: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return a mask [B, size], True where one of the drawn masks lies.
+
+    ``num_drawn`` masks are drawn for everybody, so that what one utterance gets does not depend
+    on the lengths of the others; those above an utterance's own number have no width.
+    """
+    most_masks_B1 = most_masks_B[:, None]
+    length_BM = length_B[:, None].expand(-1, num_drawn)
+    count_B1 = _draw_up_to(most_masks_B1, generator)
+    width_BM = _draw_up_to(length_BM.clamp(max=max_width), generator)
+    start_BM = _draw_up_to(length_BM - width_BM, generator)
+    width_BM = width_BM * (torch.arange(num_drawn, device=length_B.device) < count_B1)
+    # One up where a mask starts, one down where it ends: the running sum counts the masks.
+    change = length_B.new_zeros(len(length_B), size + 1)
+    change.scatter_add_(1, start_BM, torch.ones_like(start_BM))
+    change.scatter_add_(1, start_BM + width_BM, -torch.ones_like(start_BM))
+    return change.cumsum(1)[:, :size] > 0
+
+
+def _draw_up_to(most: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw integers uniform over ``0 .. most``, one for each element."""
+    uniform = torch.rand(
+        most.shape, generator=generator, device=generator.device, dtype=torch.float64
+    )
+    return torch.minimum((uniform * (most + 1)).long(), most)

@@ -1,0 +1,52 @@
+"""What can be wrong with what a user gave us: every message is one line with a remedy.
+
+Bugs of our own are plain assertions and never one of these.
+"""
+
+
+class TunepruneError(ValueError):
+    """Wrong input, or a state on disk that the user can mend. The command line exits with 2.
+
+    Args:
+        field: what was wrong, as the user would find it (``adaptation.delta``, a path).
+        value: what was found there.
+        remedy: what is allowed, or what to do, as the end of a sentence.
+    """
+
+    exit_code = 2
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(field, value, remedy)
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        shown = str(self.value) if hasattr(self.value, "__fspath__") else repr(self.value)
+        if len(shown) > 200:
+            shown = shown[:197] + "..."
+        return " ".join(f"{self.field} = {shown}: {self.remedy}".split())
+
+
+class ConfigError(TunepruneError):
+    """A setting that is unknown, of the wrong type, out of range, or at odds with another."""
+
+
+class CorpusError(TunepruneError):
+    """A corpus, manifest, recording or transcript that can not be used."""
+
+
+class StructureError(TunepruneError):
+    """A request that a model's groups or its parameter budget can not satisfy."""
+
+
+class CheckpointError(TunepruneError):
+    """A checkpoint that is missing, damaged, or of another version or run."""
+
+
+class ResultsError(TunepruneError):
+    """A results folder, table or query that can not be read or written as asked."""
+
+
+class ResourceError(TunepruneError):
+    """A run that asks for more than the machine or cluster has."""

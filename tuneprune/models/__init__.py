@@ -1,0 +1,1 @@
+"""The recognisers whose structure is adapted; each declares its own parameter groups."""

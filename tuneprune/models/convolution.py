@@ -1,0 +1,158 @@
+"""The convolution module of a Conformer block, cut into slices of channels.
+
+Legend: B batch, T frames, D model width, C channels.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tuneprune.models.dropout import dropout
+from tuneprune.models.slicing import SlicedModule, scaled_dropout
+from tuneprune.structure.groups import Cut, PrunableModule, describe_module
+
+
+class ConvolutionModule(SlicedModule):
+    """LayerNorm, pointwise with gate (GLU), depthwise over time, norm, SiLU, pointwise, dropout.
+
+    One group is ``slice_width`` channels: their value and their gate rows of ``pointwise_in``
+    (two sections), their depthwise filters, their share of the inner norm, and their columns
+    of ``pointwise_out``. The first norm and the output bias are shared by all.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        slice_width: int,
+        num_groups: int,
+        full_groups: int,
+        kernel: int,
+        norm: Literal["layer", "batch", "group"],
+        dropout: float,
+        scale_dropout: bool,
+    ) -> None:
+        super().__init__(slice_width=slice_width)
+        channels = slice_width * num_groups
+        self.norm = nn.LayerNorm(d_model)
+        self.pointwise_in = nn.Linear(d_model, 2 * channels)
+        self.depthwise = nn.Conv1d(
+            channels, channels, kernel, padding=(kernel - 1) // 2, groups=channels
+        )
+        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slice_width)
+        self.pointwise_out = nn.Linear(channels, d_model)
+        self.dropout = dropout
+        self.full_groups = full_groups if scale_dropout else None
+
+    def width(self) -> int:
+        return self.depthwise.weight.shape[0]
+
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+        """Return the module's contribution [B, T, D]; the caller adds the residual."""
+        p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
+        gated_BTC = functional.glu(self.pointwise_in(self.norm(x_BTD)), dim=-1)
+        gated_BCT = (gated_BTC * valid_BT[:, :, None]).transpose(1, 2)
+        # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
+        mixed_BCT = functional.conv1d(
+            gated_BCT,
+            self.depthwise.weight,
+            self.depthwise.bias,
+            padding=self.depthwise.padding,  # type: ignore[arg-type]  # always a tuple of ints here
+            groups=self.width(),
+        )
+        hidden_BTC = functional.silu(self.inner_norm(mixed_BCT.transpose(1, 2), valid_BT))
+        return dropout(self.pointwise_out(hidden_BTC), p, training=self.training)
+
+    def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
+        gated = Cut(dim=0, unit=self.slice_width, sections=2)
+        channels = Cut(dim=0, unit=self.slice_width)
+        return describe_module(
+            self,
+            name=name,
+            layer=layer,
+            kind=kind,
+            cuts={
+                "pointwise_in.weight": gated,
+                "pointwise_in.bias": gated,
+                "depthwise.weight": channels,
+                "depthwise.bias": channels,
+                **{f"inner_norm.{t}": channels for t in self.inner_norm.channel_tensors()},
+                "pointwise_out.weight": Cut(dim=1, unit=self.slice_width),
+            },
+            scored=("pointwise_in.weight",),
+            shared=("norm.weight", "norm.bias", "pointwise_out.bias"),
+        )
+
+
+class ChannelNorm(nn.Module):
+    """Layer, batch or group normalisation of [B, T, C] that looks at valid frames only.
+
+    ``layer`` takes its statistics over the channels of one frame, ``batch`` over all valid
+    frames of a batch, ``group`` over the channels of one slice and the valid frames of an
+    utterance, so that only ``layer`` lets slices influence each other.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kind: Literal["layer", "batch", "group"],
+        group_channels: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.group_channels = group_channels
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        if kind == "batch":
+            self.register_buffer("running_mean", torch.zeros(channels))
+            self.register_buffer("running_var", torch.ones(channels))
+
+    def channel_tensors(self) -> tuple[str, ...]:
+        """Return the names of the tensors that have one entry a channel."""
+        running = ("running_mean", "running_var") if self.kind == "batch" else ()
+        return ("weight", "bias", *running)
+
+    def forward(self, x_BTC: Tensor, valid_BT: Tensor) -> Tensor:
+        """Return the normalised input; what it holds outside the utterances is undefined."""
+        if self.kind == "layer":
+            return functional.layer_norm(
+                x_BTC, self.weight.shape, self.weight, self.bias, self.eps
+            )
+        if self.kind == "group":
+            return self._affine(self._group_normalised(x_BTC, valid_BT))
+        mean_C, var_C = self._batch_statistics(x_BTC, valid_BT)
+        return self._affine((x_BTC - mean_C) * torch.rsqrt(var_C + self.eps))
+
+    def _affine(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC * self.weight + self.bias
+
+    def _group_normalised(self, x_BTC: Tensor, valid_BT: Tensor) -> Tensor:
+        x_BTGC = x_BTC.unflatten(-1, (-1, self.group_channels))
+        valid = valid_BT[:, :, None, None].to(x_BTC.dtype)
+        count = valid.sum(dim=1, keepdim=True) * self.group_channels
+        mean = (x_BTGC * valid).sum(dim=(1, 3), keepdim=True) / count
+        var = ((x_BTGC - mean).square() * valid).sum(dim=(1, 3), keepdim=True) / count
+        return ((x_BTGC - mean) * torch.rsqrt(var + self.eps)).flatten(2)
+
+    def _batch_statistics(self, x_BTC: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            return self.running_mean, self.running_var
+        valid = valid_BT[:, :, None].to(x_BTC.dtype)
+        count = valid.sum()
+        mean_C = (x_BTC * valid).sum(dim=(0, 1)) / count
+        var_C = ((x_BTC - mean_C).square() * valid).sum(dim=(0, 1)) / count
+        with torch.no_grad():
+            unbiased_C = var_C * (count / (count - 1).clamp(min=1))
+            self.running_mean.lerp_(mean_C.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(unbiased_C.to(self.running_var.dtype), self.momentum)
+        return mean_C, var_C

@@ -1,0 +1,90 @@
+"""Convolutional front-ends: from log-mel frames to encoder frames at a quarter of the rate.
+
+Both zero what lies outside an utterance before every convolution, so that an output never
+depends on how far its utterance was padded.
+
+Legend: B batch, T frames, F mel bins, C channels, D model width. A valid mask is True inside
+the utterance.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tuneprune.config import FrontendConfig
+
+Length = TypeVar("Length", int, Tensor)
+
+
+def valid_mask(num_frames_B: Tensor, length: int) -> Tensor:
+    """Return a mask of shape [B, length], True at the frames inside each utterance."""
+    return torch.arange(length, device=num_frames_B.device) < num_frames_B[:, None]
+
+
+def build_frontend(config: FrontendConfig, *, num_bins: int, d_model: int) -> nn.Module:
+    """Return the configured front-end, mapping [B, T, num_bins] to [B, T / 4, d_model]."""
+    kind = {"vgg": VggFrontend, "strided": StridedFrontend}[config.kind]
+    return kind(config.channels, num_bins=num_bins, d_model=d_model)
+
+
+def encoder_frames(config: FrontendConfig, num_frames: Length) -> Length:
+    """Return how many encoder frames the configured front-end makes of ``num_frames``."""
+    return num_frames // 2 // 2 if config.kind == "vgg" else _halved(_halved(num_frames))
+
+
+class VggFrontend(nn.Module):
+    """Four 3x3 convolutions and two max-pools over time, then a linear map.
+
+    The order is conv, conv, ReLU, pool, conv, conv, ReLU, pool, as in the published DMAO and
+    dynamic-encoder-size set-ups (rwth-i6 ``VGG4LayerActFrontend`` with pooling over time only).
+    """
+
+    def __init__(self, channels: tuple[int, ...], *, num_bins: int, d_model: int) -> None:
+        super().__init__()
+        widths = (1, *channels)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, kernel_size=3, padding=1)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.linear = nn.Linear(channels[-1] * num_bins, d_model)
+
+    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return encoder inputs [B, T // 4, D] and how many of them each utterance has."""
+        x = x_BTF[:, None]
+        for index, conv in enumerate(self.convs):
+            x = conv(_zero_outside(x, num_frames_B))
+            if index % 2:
+                x = functional.max_pool2d(functional.relu(x), kernel_size=(2, 1))
+                num_frames_B = num_frames_B // 2
+        return self.linear(x.transpose(1, 2).flatten(2)), num_frames_B
+
+
+class StridedFrontend(nn.Module):
+    """Two 3x3 convolutions of stride 2 over time and bins with ReLU, then a linear map."""
+
+    def __init__(self, channels: tuple[int, ...], *, num_bins: int, d_model: int) -> None:
+        super().__init__()
+        first, second = channels
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, kernel_size=3, stride=2, padding=1)
+            for a, b in ((1, first), (first, second))
+        )
+        self.linear = nn.Linear(second * _halved(_halved(num_bins)), d_model)
+
+    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return encoder inputs [B, ceil(T / 4), D] and how many of them each utterance has."""
+        x = x_BTF[:, None]
+        for conv in self.convs:
+            x = functional.relu(conv(_zero_outside(x, num_frames_B)))
+            num_frames_B = _halved(num_frames_B)
+        return self.linear(x.transpose(1, 2).flatten(2)), num_frames_B
+
+
+def _halved(length: Length) -> Length:
+    return (length + 1) // 2
+
+
+def _zero_outside(x_BCTF: Tensor, num_frames_B: Tensor) -> Tensor:
+    return x_BCTF * valid_mask(num_frames_B, x_BCTF.shape[2])[:, None, :, None]

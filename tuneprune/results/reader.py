@@ -1,0 +1,256 @@
+"""Answer questions about sweeps from their tables, also while the sweeps run.
+
+It reads only. Every answer is a ``pyarrow.Table`` with the columns of schema.py.
+"""
+
+import difflib
+import operator
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.parts import TableFiles, find_sweeps
+from tuneprune.results.schema import TABLES
+from tuneprune.results.settings import with_settings
+from tuneprune.results.settle import settle
+
+
+class Results:
+    """The tables of one sweep or of several, made by ``open_results``.
+
+    Every call looks at the folder again and reads only the files that are new, so one object
+    follows a running sweep. Rows are settled: one for each key, the highest attempt's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: dict[str, dict[Path, TableFiles]] = {table: {} for table in TABLES}
+        self._settled: dict[str, tuple[list[pa.Table], pa.Table]] = {}
+        self._typed: tuple[pa.Table, pa.Table] | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for each file that was skipped when its table was last read."""
+        problems = {
+            path: problem
+            for files in self._files.values()
+            for one in files.values()
+            for path, problem in one.problems.items()
+        }
+        return [f"{_below(p, self._path)}: skipped, {problems[p]}" for p in sorted(problems)]
+
+    def table(self, name: str) -> pa.Table:
+        """Return all rows of a table, sorted by sweep, trial, step and the table's own keys.
+
+        Raises:
+            ResultsError: there is no such table, or a newer version of tuneprune wrote it.
+        """
+        if name not in TABLES:
+            raise ResultsError("table", name, f"must be one of {', '.join(TABLES)}")
+        files = self._files[name]
+        raw = [
+            files.setdefault(root, TableFiles(root, name)).read()
+            for root in find_sweeps(self._path)
+        ]
+        # A read returns the same object until there is news.
+        if name not in self._settled or not _same_objects(self._settled[name][0], raw):
+            rows = pa.concat_tables([TABLES[name].empty_table(), *raw])
+            self._settled[name] = (raw, settle(name, rows))
+        return self._settled[name][1]
+
+    def trials(self) -> pa.Table:
+        """Return the latest row of every trial, then its searched settings as typed columns."""
+        rows = self.table("trials")
+        if self._typed is None or self._typed[0] is not rows:
+            self._typed = (rows, with_settings(rows))
+        return self._typed[1]
+
+    def steps(self, trial: str | None = None) -> pa.Table:
+        """Return the training log, of one trial or of all."""
+        return self._rows_of("steps", trial)
+
+    def evaluations(self, trial: str | None = None, split: str | None = None) -> pa.Table:
+        """Return error rates over training, of one trial or all, on one split or all."""
+        rows = self._rows_of("evaluations", trial)
+        return rows if split is None else _of_split(rows, split)
+
+    def adaptations(self, trial: str | None = None) -> pa.Table:
+        """Return the adaptation events, of one trial or of all."""
+        return self._rows_of("adaptations", trial)
+
+    def groups(self, trial: str | None = None) -> pa.Table:
+        """Return the score and fate of every group at every event, of one trial or of all."""
+        return self._rows_of("group_scores", trial)
+
+    def allocation(self, trial: str, step: int | None = None) -> pa.Table:
+        """Return the groups and parameters of every module as they stood after ``step``.
+
+        Args:
+            trial: the trial.
+            step: finished optimizer steps; 0 is before training, None is the end.
+        """
+        rows = self._rows_of("allocations", trial)
+        if step is not None:
+            rows = rows.filter(pc.less_equal(rows["step"], step))
+        return _last_step(rows)
+
+    def utterances(self, trial: str, split: str, step: int | None = None) -> pa.Table:
+        """Return what was recognised in every utterance of a split.
+
+        Args:
+            trial: the trial.
+            split: name of the split.
+            step: the step of the model that recognised; None is the last that was kept.
+        """
+        rows = _of_split(self._rows_of("utterances", trial), split)
+        if step is None:
+            return _last_step(rows)
+        return rows.filter(pc.equal(rows["step"], step))
+
+    def best(self, metric: str = "dev_wer", k: int = 1) -> pa.Table:
+        """Return the ``k`` finished trials with the lowest ``metric``, best first, ties by name.
+
+        A trial without the metric is none of them, so there may be fewer than ``k``.
+
+        Raises:
+            ResultsError: ``metric`` is no column of numbers of ``trials()``, or ``k`` is below 1.
+        """
+        rows = self.trials()
+        numbers = [f.name for f in rows.schema if pa.types.is_floating(f.type)]
+        numbers += [f.name for f in rows.schema if pa.types.is_integer(f.type)]
+        if metric not in numbers:
+            raise ResultsError("metric", metric, f"must be one of {', '.join(numbers)}")
+        if k < 1:
+            raise ResultsError("k", k, "must be at least 1")
+        finished = pc.and_(pc.equal(rows["status"], "finished"), pc.is_finite(rows[metric]))
+        keys = [(name, "ascending") for name in (metric, "trial_id", "sweep_id")]
+        return rows.filter(finished).sort_by(keys).slice(0, k)
+
+    def sql(self, query: str) -> pa.Table:
+        """Answer a query in DuckDB's SQL over the tables, without copying them.
+
+        ``trials`` has its typed settings; a dotted name is quoted: ``"adaptation.delta"``.
+
+        Raises:
+            ResultsError: DuckDB refuses the query, or it returns no rows by its kind.
+        """
+        import duckdb
+
+        # Off: else a wrong table name could be found among the Python variables of this frame.
+        with duckdb.connect(config={"python_enable_replacements": "false"}) as database:
+            for name in TABLES:
+                if name in query.lower():
+                    rows = self.trials() if name == "trials" else self.table(name)
+                    database.register(name, rows)
+            try:
+                answer = database.sql(query)
+                if answer is not None:
+                    return answer.to_arrow_table()
+            except duckdb.Error as error:
+                raise ResultsError("query", query, str(error)) from None
+        raise ResultsError("query", query, "must be a query that returns rows")
+
+    def _rows_of(self, table: str, trial: str | None) -> pa.Table:
+        rows = self.table(table)
+        if trial is None:
+            return rows
+        self._check_trial(trial)
+        return rows.filter(pc.equal(rows["trial_id"], trial))
+
+    def _check_trial(self, trial: str) -> None:
+        trials = self.table("trials")
+        found = trials.filter(pc.equal(trials["trial_id"], trial))["sweep_id"].to_pylist()
+        if not found:
+            names = sorted(set(trials["trial_id"].to_pylist()))
+            raise ResultsError("trial", trial, _nearest(trial, names))
+        if len(found) > 1:
+            remedy = f"is in several sweeps ({', '.join(found)}); open one of them"
+            raise ResultsError("trial", trial, remedy)
+
+
+def open_results(path: str | Path) -> Results:
+    """Open the results of one sweep, or of all sweeps right under a folder.
+
+    Only the trials are read now, every other table when it is first asked for.
+
+    Raises:
+        ResultsError: no such folder, nothing in it that was written by a sweep, or a version of
+            results that is newer than this tuneprune.
+    """
+    results = Results(Path(path))
+    if any(results.table(name).num_rows for name in TABLES):
+        return results
+    remedy = "holds no results yet; name the folder of a sweep or of several"
+    raise ResultsError("results", Path(path), "; ".join([remedy, *results.warnings[:3]]))
+
+
+def list_sweeps(root: str | Path) -> pa.Table:
+    """Return a row for each sweep under ``root``, by folder.
+
+    Columns: ``folder``, ``sweep_id``, ``trials``, ``finished``, ``failed`` (also diverged),
+    ``best_dev_wer`` (fraction, of finished trials; may be null) and ``started_s`` (seconds since
+    1970, the first row of any trial; null when there is none).
+
+    Raises:
+        ResultsError: no such folder, or a newer version of results in it.
+    """
+    rows = [_summarise(folder) for folder in find_sweeps(Path(root))]
+    return pa.Table.from_pylist(rows, schema=_SUMMARY)
+
+
+_SUMMARY = pa.schema(
+    {
+        "folder": pa.string(),
+        "sweep_id": pa.string(),
+        "trials": pa.int64(),
+        "finished": pa.int64(),
+        "failed": pa.int64(),
+        "best_dev_wer": pa.float64(),
+        "started_s": pa.float64(),
+    }
+)
+
+
+def _summarise(folder: Path) -> dict[str, object]:
+    raw = TableFiles(folder, "trials").read()
+    trials = settle("trials", raw)
+    status = trials["status"].to_pylist()
+    finished = trials.filter(pc.equal(trials["status"], "finished"))
+    wers = finished.filter(pc.is_finite(finished["dev_wer"]))["dev_wer"]
+    return {
+        "folder": folder.name,
+        "sweep_id": trials["sweep_id"][0].as_py() if status else folder.name,
+        "trials": len(status),
+        "finished": status.count("finished"),
+        "failed": status.count("failed") + status.count("diverged"),
+        "best_dev_wer": pc.min(wers).as_py(),
+        "started_s": pc.min(raw["time_s"]).as_py(),
+    }
+
+
+def _same_objects(before: Sequence[pa.Table], now: Sequence[pa.Table]) -> bool:
+    return len(before) == len(now) and all(map(operator.is_, before, now))
+
+
+def _of_split(rows: pa.Table, split: str) -> pa.Table:
+    known = sorted(pc.unique(rows["split"]).to_pylist())
+    if known and split not in known:
+        raise ResultsError("split", split, f"was not evaluated; there are {', '.join(known)}")
+    return rows.filter(pc.equal(rows["split"], split))
+
+
+def _last_step(rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(rows["step"], pc.max(rows["step"])))
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else f"{len(names)} trials are there"
+    return f"is not a trial of these results; {hint}"
+
+
+def _below(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path

@@ -1,0 +1,196 @@
+"""The columns of every results table of version 1: types, units, meanings and keys.
+
+It says what a row is; how rows reach the disk and come back is writer.py and parts.py.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+STATUSES = ("running", "finished", "diverged", "failed", "stopped")
+FATES = ("kept", "dropped", "grown")
+
+_I32, _I64, _F64 = pa.int32(), pa.int64(), pa.float64()
+_TEXT, _BOOL = pa.string(), pa.bool_()
+
+
+def _field(
+    name: str,
+    kind: pa.DataType,
+    unit: str,
+    meaning: str,
+    *,
+    null: bool = False,
+    allowed: Sequence[str] = (),
+) -> pa.Field:
+    metadata = {"unit": unit, "meaning": meaning}
+    if allowed:
+        metadata["allowed"] = " ".join(allowed)
+    return pa.field(name, kind, nullable=null, metadata=metadata)
+
+
+KEY_FIELDS = (
+    _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
+    _field("trial_id", _TEXT, "name", "the trial, unique within its sweep"),
+    _field("attempt", _I32, "count", "retries of the trial before this one; 0 at first"),
+    _field("seed", _I64, "number", "the seed of the run"),
+    _field("step", _I64, "steps", "optimizer steps finished when the row was made"),
+)
+
+_TRIALS = (
+    _field("time_s", _F64, "s since 1970", "when the row was written"),
+    _field("status", _TEXT, "word", "what became of the trial so far", allowed=STATUSES),
+    _field("method", _TEXT, "word", "adaptation method", null=True),
+    _field("is_baseline", _BOOL, "", "True: the same run without adaptation, to compare with"),
+    _field("settings", _TEXT, "JSON", "searched settings, dotted path to value"),
+    _field("config", _TEXT, "JSON", "all settings of the run", null=True),
+    _field("params", _I64, "params", "parameters of the model at the end", null=True),
+    _field("prunable_params", _I64, "params", "of these, parameters in groups", null=True),
+    _field("total_steps", _I64, "steps", "steps that the run was planned for", null=True),
+    _field("best_step", _I64, "steps", "step of the lowest dev WER", null=True),
+    _field("dev_wer", _F64, "fraction", "lowest word error rate on dev", null=True),
+    _field("dev_cer", _F64, "fraction", "character error rate on dev at best_step", null=True),
+    _field("test_wer", _F64, "fraction", "word error rate on test at best_step", null=True),
+    _field("test_cer", _F64, "fraction", "character error rate on test at best_step", null=True),
+    _field("train_s", _F64, "s", "wall time of training with its evaluations", null=True),
+    _field("setup_s", _F64, "s", "wall time before the first step", null=True),
+    _field("reason", _TEXT, "line", "why the trial failed or was stopped", null=True),
+    _field("traceback", _TEXT, "text", "the whole report of a failure", null=True),
+    _field("checkpoint", _TEXT, "path", "best checkpoint, relative to the sweep", null=True),
+)
+
+_STEPS = (
+    _field("loss", _F64, "nats / utterance", "mean training loss since the row before"),
+    _field("learning_rate", _F64, "1", "learning rate of this step"),
+    _field("grad_norm", _F64, "1", "gradient norm before clipping", null=True),
+    _field("step_time_s", _F64, "s / step", "mean wall time since the row before"),
+    _field("frames", _I64, "frames", "valid feature frames since the row before"),
+    _field("padding_fraction", _F64, "fraction", "share of padded frames since the row before"),
+    _field("utterances", _I64, "count", "utterances since the row before"),
+)
+
+_EVALUATIONS = (
+    _field("split", _TEXT, "name", "corpus split that was recognised"),
+    _field("wer", _F64, "fraction", "word error rate"),
+    _field("cer", _F64, "fraction", "character error rate", null=True),
+    _field("loss", _F64, "nats / utterance", "mean loss", null=True),
+    _field("substitutions", _I64, "words", "substituted words"),
+    _field("deletions", _I64, "words", "deleted words"),
+    _field("insertions", _I64, "words", "inserted words"),
+    _field("num_ref_words", _I64, "words", "words in the references"),
+    _field("eval_s", _F64, "s", "wall time of the evaluation", null=True),
+    _field("epoch", _F64, "epochs", "passes over the training split so far", null=True),
+)
+
+_ADAPTATIONS = (
+    _field("event", _I32, "index", "adaptation event of the run, from 0"),
+    _field("method", _TEXT, "word", "adaptation method"),
+    _field("scorer", _TEXT, "word", "importance score that ranked the groups", null=True),
+    _field("delta", _F64, "fraction", "share of the prunable parameters to exchange", null=True),
+    _field("dropped_groups", _I32, "groups", "groups dropped"),
+    _field("grown_groups", _I32, "groups", "groups grown"),
+    _field("dropped_params", _I64, "params", "parameters dropped"),
+    _field("grown_params", _I64, "params", "parameters grown"),
+    _field("params_before", _I64, "params", "parameters of the model before"),
+    _field("params_after", _I64, "params", "parameters of the model after"),
+    _field("loss_before", _F64, "nats / utterance", "last training loss before", null=True),
+    _field("event_s", _F64, "s", "wall time of the event", null=True),
+    _field("plan_fingerprint", _TEXT, "hex", "hash of the plan; one for all ranks"),
+)
+
+_GROUP_SCORES = (
+    _field("event", _I32, "index", "adaptation event that the score was for"),
+    _field("scorer", _TEXT, "word", "importance score"),
+    _field("group_id", _TEXT, "name", "the parameter group, as it was named before the event"),
+    _field("layer", _I32, "index", "encoder block, from 0"),
+    _field("kind", _TEXT, "word", "module kind"),
+    _field("group_index", _I32, "index", "place of the group in its module, from 0"),
+    _field("score", _F64, "1", "importance; higher is more important"),
+    _field("params", _I64, "params", "parameters of the group"),
+    _field("fate", _TEXT, "word", "what the event did with the group", allowed=FATES),
+)
+
+_ALLOCATIONS = (
+    _field("layer", _I32, "index", "encoder block, from 0"),
+    _field("kind", _TEXT, "word", "module kind"),
+    _field("groups", _I32, "groups", "groups of the module from this step on"),
+    _field("params", _I64, "params", "parameters of the module from this step on"),
+)
+
+_UTTERANCES = (
+    _field("split", _TEXT, "name", "corpus split"),
+    _field("utterance_id", _TEXT, "name", "the utterance in the corpus"),
+    _field("speaker", _TEXT, "name", "who speaks"),
+    _field("language", _TEXT, "code", "language of the utterance"),
+    _field("reference", _TEXT, "text", "what was said"),
+    _field("hypothesis", _TEXT, "text", "what was recognised"),
+    _field("num_ref_words", _I32, "words", "words in the reference"),
+    _field("substitutions", _I32, "words", "substituted words"),
+    _field("deletions", _I32, "words", "deleted words"),
+    _field("insertions", _I32, "words", "inserted words"),
+    _field("num_ref_chars", _I32, "characters", "characters in the reference"),
+    _field("char_errors", _I32, "characters", "characters wrong, missing or too many"),
+)
+
+# What one attempt writes at one time. The highest attempt that wrote such a unit owns all of it,
+# so two attempts never mix inside one event or one allocation.
+UNIT_KEYS: dict[str, tuple[str, ...]] = {
+    "trials": ("sweep_id", "trial_id"),
+    "steps": ("sweep_id", "trial_id", "step"),
+    "evaluations": ("sweep_id", "trial_id", "step", "split"),
+    "adaptations": ("sweep_id", "trial_id", "step", "event"),
+    "group_scores": ("sweep_id", "trial_id", "step", "event", "scorer"),
+    "allocations": ("sweep_id", "trial_id", "step"),
+    "utterances": ("sweep_id", "trial_id", "step", "split", "utterance_id"),
+}
+
+# What tells the rows of a unit apart; also the order in which a reader gets them.
+ROW_KEYS: dict[str, tuple[str, ...]] = {
+    **UNIT_KEYS,
+    "group_scores": (*UNIT_KEYS["group_scores"], "layer", "kind", "group_index", "group_id"),
+    "allocations": (*UNIT_KEYS["allocations"], "layer", "kind"),
+}
+
+
+def _schema(table: str, fields: Sequence[pa.Field]) -> pa.Schema:
+    metadata = {"tuneprune_results_version": str(SCHEMA_VERSION), "tuneprune_table": table}
+    return pa.schema([*KEY_FIELDS, *fields], metadata=metadata)
+
+
+TABLES: dict[str, pa.Schema] = {
+    "trials": _schema("trials", _TRIALS),
+    "steps": _schema("steps", _STEPS),
+    "evaluations": _schema("evaluations", _EVALUATIONS),
+    "adaptations": _schema("adaptations", _ADAPTATIONS),
+    "group_scores": _schema("group_scores", _GROUP_SCORES),
+    "allocations": _schema("allocations", _ALLOCATIONS),
+    "utterances": _schema("utterances", _UTTERANCES),
+}
+
+
+def schema_version(schema: pa.Schema) -> int | None:
+    """Return the version of tuneprune's results that a file states, None where it states none."""
+    text = (schema.metadata or {}).get(b"tuneprune_results_version", b"")
+    return int(text) if text.isdigit() else None
+
+
+def describe_schema() -> str:
+    """Return the contract with readers as text: one line for a table, one for each column."""
+    lines = [f"version {SCHEMA_VERSION}"]
+    for table, schema in TABLES.items():
+        lines += ["", f"{table}: one row for each {', '.join(ROW_KEYS[table])}"]
+        lines += [f"  {_describe_field(field)}" for field in schema]
+    return "\n".join(lines) + "\n"
+
+
+def field_note(field: pa.Field, key: str) -> str:
+    """Return what a column's metadata says under ``unit``, ``meaning`` or ``allowed``."""
+    return str((field.metadata or {}).get(key.encode(), b"").decode())
+
+
+def _describe_field(field: pa.Field) -> str:
+    null = "or null" if field.nullable else ""
+    parts = (f"{field.name:17}{field.type!s:7}", f"{null:8}", field_note(field, "unit"))
+    return " ".join((*parts, field_note(field, "allowed"))).rstrip()

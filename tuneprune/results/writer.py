@@ -1,0 +1,147 @@
+"""Write rows of one attempt of one trial as whole files that no reader can see half of.
+
+It owns its files alone, so any number of writers share a folder without a lock.
+"""
+
+import os
+import re
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.rows import as_i32, as_i64, checked_row
+from tuneprune.results.schema import TABLES
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+class TableWriter:
+    """Buffers rows of every table and writes them in parts, on one thread of one process.
+
+    A part is ``<root>/parts/<table>/<trial>-<attempt>-<writer>-<number>.arrow``, an Arrow IPC file.
+    It is written under a hidden name, forced to disk and renamed, so a killed writer loses at most
+    what it had not flushed. Leaving the ``with`` block flushes, also after an exception.
+
+    Args:
+        root: folder of the sweep; made if it is not there.
+        sweep_id: name of the sweep; letters, digits, dot, dash and underscore.
+        trial_id: name of the trial, likewise.
+        attempt: retries of the trial before this one.
+        seed: seed of the run.
+        flush_rows: rows of one table after which it is flushed unasked.
+
+    Raises:
+        ResultsError: a name with other characters.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        sweep_id: str,
+        trial_id: str,
+        attempt: int,
+        seed: int,
+        flush_rows: int = 5_000,
+    ) -> None:
+        _check_name("sweep_id", sweep_id)
+        _check_name("trial_id", trial_id)
+        self._parts = Path(root) / "parts"
+        self._keys = {
+            "sweep_id": sweep_id,
+            "trial_id": trial_id,
+            "attempt": as_i32(attempt),
+            "seed": as_i64(seed),
+        }
+        self._name = f"{trial_id}-{attempt}-{uuid.uuid4().hex[:8]}"
+        self._number = 0
+        self._flush_rows = flush_rows
+        self._buffers: dict[str, dict[str, list[object]]] = {
+            table: {name: [] for name in schema.names} for table, schema in TABLES.items()
+        }
+
+    def add(self, table: str, *, step: int, **columns: object) -> None:
+        """Keep one row of ``table`` until the next flush.
+
+        Columns that may be null can be left out. ``time_s`` of a trials row is now, unless given.
+
+        Raises:
+            TypeError: an unknown table or column, a column that is missing or of the wrong type.
+                That is a bug of the caller; nothing of the row is kept.
+            ResultsError: as ``flush``, when the buffer was full.
+        """
+        if not columns.keys().isdisjoint(self._keys):
+            raise TypeError(f"{', '.join(self._keys)} are the writer's own; they are not given")
+        row = checked_row(table, {**columns, **self._keys, "step": step})
+        buffer = self._buffers[table]
+        for name, value in row.items():
+            buffer[name].append(value)
+        if len(buffer["step"]) >= self._flush_rows:
+            self._flush_table(table)
+
+    def flush(self) -> None:
+        """Write every row added so far; when it returns, they are on disk and readable.
+
+        Raises:
+            ResultsError: the folder can not be written. The rows stay for the next flush.
+        """
+        for table, buffer in self._buffers.items():
+            if buffer["step"]:
+                self._flush_table(table)
+
+    def _flush_table(self, table: str) -> None:
+        rows = pa.Table.from_pydict(self._buffers[table], schema=TABLES[table])
+        path = self._parts / table / f"{self._name}-{self._number:06d}.arrow"
+        try:
+            write_part(path, rows)
+        except OSError as error:
+            raise ResultsError("results", path, f"can not be written ({error.strerror})") from None
+        self._number += 1
+        for values in self._buffers[table].values():
+            values.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+
+def write_part(path: Path, rows: pa.Table) -> None:
+    """Write ``rows`` as an Arrow IPC file that appears at ``path`` whole and durable, or not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.tmp")
+    try:
+        with hidden.open("wb") as file:
+            with pa.ipc.new_file(file, rows.schema) as sink:
+                sink.write_table(rows)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Without this, a power cut may take back the rename although the content is safe.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_name(field: str, value: str) -> None:
+    if not _NAME.fullmatch(value):
+        raise ResultsError(field, value, "must be letters, digits, '.', '-' and '_' only")

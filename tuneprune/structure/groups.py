@@ -1,0 +1,316 @@
+"""What a model is made of, in the units that adaptation moves: groups, modules, allocations.
+
+Names and positions only: no scores, no costs, and nothing here changes a model.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from tuneprune.errors import StructureError
+
+GroupId = str  # "blocks.3.mhsa.5": the module's name and the group's place in it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorSlice:
+    """The positions ``start .. stop - 1`` along one dimension of one tensor.
+
+    A dimension may be several stacked sections (the value half and the gate half of a gated
+    convolution). Positions count from the start of the whole dimension; after surgery each
+    section holds its groups' slices in group order, and the sections stay in their order.
+
+    Args:
+        parameter: name of a parameter, or of a buffer (running statistics), in the model.
+        dim: dimension that is cut.
+        section: which of the stacked parts of the dimension the positions lie in.
+        start: first position.
+        stop: one past the last position.
+    """
+
+    parameter: str
+    dim: int
+    section: int
+    start: int
+    stop: int
+
+    @property
+    def width(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParameterGroup:
+    """The smallest unit that is grown or dropped: all slices that live and die together.
+
+    Args:
+        id: ``f"{module}.{index}"``.
+        module: name of the prunable module it belongs to.
+        layer: index of the encoder block.
+        kind: kind of module (``ff1``, ``mhsa``, ``conv``, ``ff2``).
+        index: place among the module's groups, from 0.
+        slices: everything the group owns.
+        scored: the slices whose elements an importance score averages over.
+        params: elements of parameters (not of buffers) in ``slices``.
+    """
+
+    id: GroupId
+    module: str
+    layer: int
+    kind: str
+    index: int
+    slices: tuple[TensorSlice, ...]
+    scored: tuple[TensorSlice, ...]
+    params: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrunableModule:
+    """One residual branch and the groups it consists of.
+
+    Args:
+        name: name of the submodule in the model, e.g. ``blocks.3.conv``.
+        layer: index of the encoder block.
+        kind: kind of module; one of each kind in a layer.
+        groups: in index order; none when the module has been emptied.
+        shared: names of the tensors that live as long as the module has a group.
+        params: all parameters of the module: those of its groups and the shared ones.
+    """
+
+    name: str
+    layer: int
+    kind: str
+    groups: tuple[ParameterGroup, ...]
+    shared: tuple[str, ...]
+    params: int
+
+    @property
+    def module_share(self) -> int:
+        """Parameters of the module divided evenly over its groups, rounded down."""
+        return self.params // len(self.groups)
+
+
+class Adaptable(Protocol):
+    """A model that says what it can be taken apart into."""
+
+    def prunable_modules(self) -> tuple[PrunableModule, ...]:
+        """Return every prunable module, by layer, then in the order of the forward pass.
+
+        Derived from the shapes that the tensors have now, so that it is right again after
+        surgery. Emptied modules stay listed, with no groups.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """How one tensor is divided over a module's groups.
+
+    Args:
+        dim: dimension that is divided.
+        unit: positions of one group in one section.
+        sections: number of stacked parts of the dimension, each divided alike.
+    """
+
+    dim: int
+    unit: int
+    sections: int = 1
+
+
+def describe_module(
+    owner: nn.Module,
+    *,
+    name: str,
+    layer: int,
+    kind: str,
+    cuts: Mapping[str, Cut],
+    scored: Sequence[str],
+    shared: Sequence[str],
+) -> PrunableModule:
+    """Describe a module whose groups are equal, contiguous slices, from its tensors' shapes.
+
+    Args:
+        owner: the submodule itself.
+        name: its name in the model; the names below are relative to it.
+        layer: index of the encoder block.
+        kind: kind of module.
+        cuts: for every tensor that is divided, how.
+        scored: which of the divided tensors an importance score reads.
+        shared: tensors that are not divided and go when the last group goes.
+    """
+    tensors = tensors_of(owner)
+    first, cut = next(iter(cuts.items()))
+    num_groups = tensors[first].shape[cut.dim] // (cut.sections * cut.unit)
+    groups: list[ParameterGroup] = []
+    for index in range(num_groups):
+        parts = {n: _parts(f"{name}.{n}", c, index, num_groups) for n, c in cuts.items()}
+        groups.append(
+            ParameterGroup(
+                id=f"{name}.{index}",
+                module=name,
+                layer=layer,
+                kind=kind,
+                index=index,
+                slices=tuple(part for n in cuts for part in parts[n]),
+                scored=tuple(part for n in scored for part in parts[n]),
+                params=sum(_params(tensors[n], part) for n in cuts for part in parts[n]),
+            )
+        )
+    shared_params = sum(_params(tensors[n]) for n in shared)
+    return PrunableModule(
+        name=name,
+        layer=layer,
+        kind=kind,
+        groups=tuple(groups),
+        shared=tuple(f"{name}.{n}" for n in shared),
+        params=shared_params + sum(group.params for group in groups),
+    )
+
+
+def all_groups(modules: Iterable[PrunableModule]) -> tuple[ParameterGroup, ...]:
+    """Return the groups of all modules, by layer, then module, then index."""
+    return tuple(group for module in modules for group in module.groups)
+
+
+def ordinals(modules: Iterable[PrunableModule]) -> dict[GroupId, int]:
+    """Return each group's place in the model, which is what breaks ties between scores."""
+    return {group.id: place for place, group in enumerate(all_groups(modules))}
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model by name."""
+    return {**dict(model.named_buffers()), **dict(model.named_parameters())}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocation:
+    """How many groups each layer and kind of module has: the shape of an adapted model.
+
+    Args:
+        counts: for each (layer, kind), the number of groups; layers count from 0.
+    """
+
+    counts: Mapping[tuple[int, str], int]
+
+    def to_json(self) -> dict[str, list[dict[str, int]]]:
+        """Return ``{"blocks": [{"ff1": 4, "conv": 4, ...}, ...]}``, one entry a layer."""
+        num_layers = 1 + max((layer for layer, _ in self.counts), default=-1)
+        blocks: list[dict[str, int]] = [{} for _ in range(num_layers)]
+        for (layer, kind), count in self.counts.items():
+            blocks[layer][kind] = count
+        return {"blocks": blocks}
+
+    @staticmethod
+    def from_json(value: object) -> "Allocation":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            StructureError: the value has another form, or a count is not a whole number >= 0.
+        """
+        blocks = value.get("blocks") if isinstance(value, Mapping) else None
+        if not isinstance(blocks, list) or not all(isinstance(b, Mapping) for b in blocks):
+            remedy = 'must read {"blocks": [{"ff1": 4, ...}, ...]}, one entry a layer'
+            raise StructureError("allocation", value, remedy)
+        counts: dict[tuple[int, str], int] = {}
+        for layer, block in enumerate(blocks):
+            for kind, count in block.items():
+                if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+                    field = f"allocation.blocks[{layer}].{kind}"
+                    raise StructureError(field, count, "must be a whole number, 0 or more")
+                counts[layer, kind] = count
+        return Allocation(counts=counts)
+
+
+def allocation_of(modules: Iterable[PrunableModule]) -> Allocation:
+    """Return the number of groups of every layer and kind, emptied modules included."""
+    return Allocation(counts={(m.layer, m.kind): len(m.groups) for m in modules})
+
+
+def check_modules(model: nn.Module, modules: Sequence[PrunableModule]) -> None:
+    """Check that a description fits its model, so that surgery by it can not go wrong.
+
+    Every cut tensor must be covered without gap or overlap by its sections in order, and in
+    each section by the groups in order; every count of parameters must be exact.
+
+    Raises:
+        StructureError: naming the first module, group or tensor that does not fit.
+    """
+    tensors = tensors_of(model)
+    places = Counter((module.layer, module.kind) for module in modules)
+    for module in modules:
+        if places[module.layer, module.kind] > 1:
+            raise StructureError(module.name, module.kind, "is listed twice in one layer")
+        _check_groups(module, tensors)
+        _check_coverage(module, tensors)
+        _check_params(module, tensors)
+
+
+def slice_elements(tensor: Tensor, part: TensorSlice) -> int:
+    """Return how many elements of ``tensor`` a slice holds."""
+    return tensor.numel() // tensor.shape[part.dim] * part.width
+
+
+def _parts(name: str, cut: Cut, index: int, num_groups: int) -> tuple[TensorSlice, ...]:
+    firsts = ((section * num_groups + index) * cut.unit for section in range(cut.sections))
+    return tuple(
+        TensorSlice(
+            parameter=name, dim=cut.dim, section=section, start=first, stop=first + cut.unit
+        )
+        for section, first in enumerate(firsts)
+    )
+
+
+def _params(tensor: Tensor, part: TensorSlice | None = None) -> int:
+    """Count the elements of a tensor, or of a slice of it; buffers count nothing."""
+    if not isinstance(tensor, nn.Parameter):
+        return 0
+    return tensor.numel() if part is None else slice_elements(tensor, part)
+
+
+def _check_groups(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
+    for index, group in enumerate(module.groups):
+        expected = (f"{module.name}.{index}", module.name, module.layer, module.kind, index)
+        found = (group.id, group.module, group.layer, group.kind, group.index)
+        if found != expected:
+            raise StructureError(f"group {index} of {module.name}", found, f"must be {expected}")
+        if not group.scored or not set(group.scored) <= set(group.slices):
+            raise StructureError(group.id, group.scored, "must score some of its own slices")
+    names = {part.parameter for group in module.groups for part in group.slices}
+    missing = sorted((names | set(module.shared)) - tensors.keys())
+    if missing:
+        raise StructureError(module.name, missing, "names tensors that the model does not have")
+    both = sorted(names & set(module.shared))
+    if both:
+        raise StructureError(module.name, both, "must be either cut or shared, not both")
+
+
+def _check_coverage(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
+    by_tensor: dict[str, list[tuple[int, int, TensorSlice]]] = {}
+    for group in module.groups:
+        for part in group.slices:
+            entry = (part.section, group.index, part)
+            by_tensor.setdefault(part.parameter, []).append(entry)
+    for name, entries in by_tensor.items():
+        parts = [part for _, _, part in sorted(entries, key=lambda entry: entry[:2])]
+        dims = {part.dim for part in parts}
+        starts = [part.start for part in parts]
+        stops = [part.stop for part in parts]
+        size = tensors[name].shape[parts[0].dim] if len(dims) == 1 else -1
+        if [*starts, size] != [0, *stops]:
+            found = [(part.section, part.start, part.stop) for part in parts]
+            remedy = f"slices must cover one dimension of {tuple(tensors[name].shape)} in order"
+            raise StructureError(name, found, remedy)
+
+
+def _check_params(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
+    total = sum(_params(tensors[name]) for name in module.shared)
+    for group in module.groups:
+        params = sum(_params(tensors[part.parameter], part) for part in group.slices)
+        if params != group.params:
+            raise StructureError(f"{group.id} params", group.params, f"must be {params}")
+        total += params
+    if total != module.params:
+        raise StructureError(f"{module.name} params", module.params, f"must be {total}")

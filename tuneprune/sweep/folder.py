@@ -1,0 +1,143 @@
+"""The folder of a sweep: whose it is, what is in it, and how a new sweep gets one.
+
+``sweep.json`` says which sweep the folder holds and whether it ended; tables lie in ``parts``.
+"""
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tuneprune.errors import ResultsError
+from tuneprune.sweep.space import Space
+
+SWEEP_VERSION = 1
+_PACKAGES = ("tuneprune", "torch", "torchaudio", "ray", "optuna", "pyarrow", "numpy", "jiwer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepFile:
+    """What ``sweep.json`` says. ``finished_s`` is None until every trial has ended."""
+
+    sweep_id: str
+    name: str
+    fingerprint: str
+    trials: int
+    started_s: float
+    finished_s: float | None
+
+
+def open_folder(out: Path, space: Space, *, restart: bool) -> SweepFile | None:
+    """Return the finished sweep of this space that ``out`` holds, or None if there is room for one.
+
+    Nothing is written or moved; with ``restart``, ``make_room`` will do so.
+
+    Raises:
+        ResultsError: the folder holds another sweep, an unfinished one, or something else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    found = read_sweep_file(out)
+    if restart:
+        return None
+    kept = "choose another folder, or --restart to move this one aside"
+    if found.fingerprint != space.fingerprint():
+        whose = f"{found.name} {found.fingerprint[:8]}"
+        remedy = f"holds another sweep ({whose}; this is {space.fingerprint()[:8]}); {kept}"
+        raise ResultsError("out", out, remedy)
+    if found.finished_s is None:
+        raise ResultsError("out", out, f"holds this sweep, unfinished; {kept}")
+    return found
+
+
+def make_room(out: Path) -> Path | None:
+    """Move a folder that holds something to the first free ``NAME.1``, ``NAME.2``; return where."""
+    if not out.exists() or not any(out.iterdir()):
+        return None
+    number = 1
+    while (aside := out.with_name(f"{out.name}.{number}")).exists():
+        number += 1
+    out.rename(aside)
+    return aside
+
+
+def begin_sweep(out: Path, space: Space) -> SweepFile:
+    """Make the folder and say in it what will be run, on which versions, by which command."""
+    started = time.time()
+    stamp = datetime.fromtimestamp(started).strftime("%Y%m%d-%H%M%S")
+    sweep = {
+        "version": SWEEP_VERSION,
+        "sweep_id": f"{space.name}-{stamp}",
+        "name": space.name,
+        "question": space.question.strip(),
+        "fingerprint": space.fingerprint(),
+        "trials": space.search.trials + 1,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "packages": _versions(),
+        "started_s": started,
+        "finished_s": None,
+        "space": space.resolved(),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_json(out / "sweep.json", sweep)
+    except OSError as error:
+        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
+    return _parsed(sweep)
+
+
+def end_sweep(out: Path) -> SweepFile:
+    """Say in ``sweep.json`` that every trial has ended."""
+    sweep = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+    sweep["finished_s"] = time.time()
+    _write_json(out / "sweep.json", sweep)
+    return _parsed(sweep)
+
+
+def read_sweep_file(out: Path) -> SweepFile:
+    """Read ``sweep.json``.
+
+    Raises:
+        ResultsError: there is none, it is damaged, or of another version.
+    """
+    try:
+        sweep = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+    except OSError:
+        raise ResultsError("out", out, "is not a sweep's folder; choose another") from None
+    except ValueError:
+        raise ResultsError("out", out, "has a damaged sweep.json; choose another folder") from None
+    version = sweep.get("version") if isinstance(sweep, dict) else None
+    if version != SWEEP_VERSION:
+        remedy = f"holds a sweep of version {version}, this writes {SWEEP_VERSION}; choose another"
+        raise ResultsError("out", out, remedy)
+    return _parsed(sweep)
+
+
+def _parsed(sweep: Mapping[str, Any]) -> SweepFile:
+    return SweepFile(**{name: sweep[name] for name in SweepFile.__slots__})
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    hidden = path.with_name(f".{path.name}.tmp")
+    with hidden.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.replace(path)

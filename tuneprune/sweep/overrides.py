@@ -1,0 +1,74 @@
+"""What ``--set a.b=value`` means for a search space: no override is ever without effect."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuneprune.config import with_overrides, with_value
+
+Settings = dict[str, Any]
+
+
+def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
+    """Return the settings of a space with one ``a.b=value`` applied.
+
+    ``search.`` changes the search itself. A searched field is narrowed to the one value. A field
+    of ``adaptation``, which the baseline does without, and one of ``search.set`` hold for all
+    trials. Every other field is the base's, so the baseline's and the trials'.
+
+    Raises:
+        ConfigError: no ``=``, or a value that is not YAML.
+    """
+    path = override.partition("=")[0]
+    value = _value_at(with_overrides({}, [override]), path)
+    result = dict(settings)
+    search = _mapping(settings, "search")
+    ranges, shared = _mapping(search, "space"), _mapping(search, "set")
+    if path.startswith("search."):
+        return {**result, "search": _with_search_value(search, path, value)}
+    if path in ranges:
+        result["search"] = {**search, "space": _narrowed(ranges, path, value)}
+    elif path in shared or path.split(".")[0] == "adaptation":
+        result["search"] = {**search, "set": {**shared, path: value}}
+    if path.split(".")[0] != "adaptation":
+        result["base"] = with_value(_mapping(settings, "base"), path, value)
+    return result
+
+
+def _with_search_value(search: Settings, path: str, value: object) -> Settings:
+    for section in ("space", "set"):
+        head = f"search.{section}."
+        if path.startswith(head):  # below these two, a dotted path is one key
+            below = {**_mapping(search, section), path.removeprefix(head): value}
+            return {**search, section: below}
+    return with_value(search, path.removeprefix("search."), value)
+
+
+def _narrowed(ranges: Settings, path: str, value: object) -> Settings:
+    """Fix one searched field, and leave out the fields that then never apply."""
+    gone: set[str] = set()
+    result: Settings = {}
+    for name, parameter in ranges.items():
+        when = _mapping(parameter, "when") if isinstance(parameter, Mapping) else {}
+        if gone & set(when) or (path in when and value not in _listed(when[path])):
+            gone.add(name)
+        elif name == path:
+            result[name] = {"choice": [value], "when": when}
+        else:
+            result[name] = parameter
+    return result
+
+
+def _mapping(settings: Mapping[str, Any], key: str) -> Settings:
+    below = settings.get(key)
+    return dict(below) if isinstance(below, Mapping) else {}
+
+
+def _value_at(settings: Mapping[str, Any], path: str) -> object:
+    below: Any = settings
+    for part in path.split("."):
+        below = below[part]
+    return below
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

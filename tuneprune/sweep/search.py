@@ -1,0 +1,175 @@
+"""Propose settings: Optuna, asked one trial at a time from inside Ray Tune.
+
+Ray's own OptunaSearch leaves failed trials running and merges studies of one name; this one tells
+every outcome. It trains nothing and knows no tables.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from ray.tune.search import Searcher
+
+from tuneprune.sweep.space import Parameter, Space, applies
+
+BASELINE_NUMBER = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """One trial to train.
+
+    Args:
+        trial_id: ``t00`` is the baseline, the others are numbered as they were proposed.
+        values: chosen values by dotted path; empty for the baseline.
+    """
+
+    trial_id: str
+    number: int
+    values: Mapping[str, Any]
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.number == BASELINE_NUMBER
+
+    def as_config(self) -> dict[str, Any]:
+        """Return what travels through Ray Tune to the trial's process."""
+        return {"trial_id": self.trial_id, "number": self.number, "values": dict(self.values)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Proposal":
+        return cls(
+            trial_id=config["trial_id"], number=config["number"], values=dict(config["values"])
+        )
+
+
+class AskTellSearcher(Searcher):
+    """The baseline first, then what Optuna proposes; every outcome is told to Optuna.
+
+    Finished trials are told COMPLETE with their objective; failed and diverged ones, and those
+    whose objective is missing or not finite, FAIL. The baseline is no point of the space and is
+    not told. One at a time, the same seed and outcomes give the same proposals.
+
+    Args:
+        space: what to search.
+        study_name: unique to the sweep, because Optuna would go on with a study of that name.
+        journal: file that holds the study, or None to keep it in memory.
+    """
+
+    def __init__(self, space: Space, *, study_name: str, journal: Path | None = None) -> None:
+        objective = space.search.objective
+        super().__init__(metric=objective.metric, mode=objective.mode)
+        self._space = space
+        self._asked: dict[str, optuna.Trial | None] = {}
+        self._proposed = 0
+        self._study = _create_study(space, study_name, journal)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the next proposal's config; Tune asks once for each trial it was told of."""
+        number = self._proposed
+        self._proposed += 1
+        name = trial_name(number, self._space.search.trials)
+        trial = None if number == BASELINE_NUMBER else self._study.ask()
+        self._asked[trial_id] = trial
+        values: dict[str, Any] = {}
+        if trial is not None:
+            trial.set_user_attr("trial_id", name)
+            values = choose_values(self._space, trial)
+        return Proposal(trial_id=name, number=number, values=values).as_config()
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell Optuna how a trial ended."""
+        trial = self._asked.pop(trial_id, None)
+        if trial is None:
+            return
+        objective = (result or {}).get(self._space.search.objective.metric)
+        finished = not error and (result or {}).get("status") == "finished"
+        if finished and isinstance(objective, int | float) and math.isfinite(objective):
+            self._study.tell(trial, float(objective))
+        else:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the journal already holds the study."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a study is read from its journal, never from Ray's pickles."""
+        raise AssertionError("the journal is the only state of a study")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the study out of the copy that Ray Tune pickles beside its own state."""
+        return {**self.__dict__, "_study": None, "_asked": {}}
+
+
+def trial_name(number: int, trials: int) -> str:
+    """Return the short id of a trial; all ids of a sweep are equally long."""
+    return f"t{number:0{max(2, len(str(trials)))}d}"
+
+
+def choose_values(space: Space, trial: optuna.Trial) -> dict[str, Any]:
+    """Ask for every field in the order of its declaration, if its condition holds."""
+    values: dict[str, Any] = {}
+    for path, parameter in space.search.space.items():
+        if applies(parameter, values):
+            values[path] = _choose(parameter, path, trial)
+    return values
+
+
+def _choose(parameter: Parameter, path: str, trial: optuna.Trial) -> object:
+    step = parameter.step
+    if parameter.choice is not None:
+        labels = _labels(parameter.choice)
+        return parameter.choice[labels.index(trial.suggest_categorical(path, labels))]
+    if parameter.integer is not None:
+        low, high = parameter.integer
+        return trial.suggest_int(path, low, high, step=int(step or 1), log=parameter.log)
+    low_value, high_value = parameter.ends
+    log = parameter.log_uniform is not None
+    value = trial.suggest_float(path, low_value, high_value, step=step, log=log)
+    return float(f"{value:.12g}")  # 0.1 + 0.05 is to be 0.15
+
+
+def _labels(choices: tuple[Any, ...]) -> list[Any]:
+    """Return what Optuna sees: plain values of one type as they are, others as JSON."""
+    kinds = {type(choice) for choice in choices}
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        return list(choices)
+    return [json.dumps(choice, default=str) for choice in choices]
+
+
+def _create_study(space: Space, study_name: str, journal: Path | None) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(journal))) if journal else None
+    lowest = space.search.objective.mode == "min"
+    return optuna.create_study(
+        study_name=study_name,
+        storage=storage,
+        sampler=_sampler(space),
+        direction="minimize" if lowest else "maximize",
+    )
+
+
+def _sampler(space: Space) -> optuna.samplers.BaseSampler:
+    settings = space.search.sampler
+    if settings.kind == "random":
+        return optuna.samplers.RandomSampler(seed=settings.seed)
+    assert settings.startup_trials is not None, "checked by SamplerConfig"
+    conditional = any(parameter.when for parameter in space.search.space.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=settings.seed,
+            n_startup_trials=settings.startup_trials,
+            multivariate=True,
+            group=conditional,  # without it, fields that not all trials have are drawn at random
+            warn_independent_sampling=False,
+        )

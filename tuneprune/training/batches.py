@@ -1,0 +1,146 @@
+"""From a step number to the tensors that this rank trains on at that step.
+
+A pure function of (seed, step, rank, world size): a resumed run sees what it would have seen.
+
+Legend: B batch, T frames, F mel bins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tuneprune.config import RunConfig
+from tuneprune.data.augment import spec_augment
+from tuneprune.data.batching import epoch_batches, rank_share
+from tuneprune.data.corpus import Split
+from tuneprune.data.features import FeatureStore
+from tuneprune.data.text import LabelSet
+from tuneprune.models.frontend import encoder_frames
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Padded features, with the labels of all utterances one after the other.
+
+    ``weight`` is 0 for the stand-in of a rank that got no utterance, else 1.
+    """
+
+    features_BTF: Tensor
+    num_frames_B: Tensor
+    labels: Tensor
+    num_labels_B: Tensor
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepPlan:
+    """What all ranks together train on at one step, and where it stands in training."""
+
+    epoch: int
+    utterances: Indices
+    num_frames: NDArray[np.int32]
+    speeds: tuple[float, ...]
+
+    @property
+    def padded_frames(self) -> int:
+        return int(self.num_frames.max()) * len(self.num_frames)
+
+
+class TrainingBatches:
+    """The batches of a whole run, by step."""
+
+    def __init__(
+        self, split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig
+    ) -> None:
+        self._split = split
+        self._store = store
+        self._config = config
+        self._encoded = [labels.encode(text) for text in split.texts]
+        factors = config.features.speed_factors
+        self._frames = np.stack([store.num_frames(split.ids, factor) for factor in factors])
+        counts = [len(self._plan_epoch(epoch)[0]) for epoch in range(config.training.epochs)]
+        self._ends = np.cumsum(counts)
+        self._current: tuple[int, tuple[Indices, ...], Indices] | None = None
+
+    @property
+    def total_steps(self) -> int:
+        return int(self._ends[-1])
+
+    def plan(self, step: int) -> StepPlan:
+        """Return the global batch of the step that follows ``step`` finished ones."""
+        epoch = int(np.searchsorted(self._ends, step, side="right"))
+        if self._current is None or self._current[0] != epoch:
+            self._current = (epoch, *self._plan_epoch(epoch))
+        _, batches, choice = self._current
+        first = int(self._ends[epoch - 1]) if epoch else 0
+        utterances = batches[step - first]
+        factors = self._config.features.speed_factors
+        return StepPlan(
+            epoch=epoch,
+            utterances=utterances,
+            num_frames=self._frames[choice[utterances], utterances],
+            speeds=tuple(factors[choice[u]] for u in utterances),
+        )
+
+    def encoder_frames(self, plan: StepPlan) -> int:
+        """Return the encoder frames of the global batch, over which its loss is averaged."""
+        return int(encoder_frames(self._config.model.frontend, plan.num_frames).sum())
+
+    def share(
+        self, plan: StepPlan, *, rank: int, world_size: int, generator: torch.Generator
+    ) -> list[Batch]:
+        """Return this rank's micro-batches, augmented.
+
+        All ranks must go through a backward pass together, so one that gets no utterance gets
+        the first one at weight 0.
+        """
+        positions = rank_share(np.arange(len(plan.utterances)), rank=rank, world_size=world_size)
+        if not len(positions):
+            return [replace(self._batch(plan, np.zeros(1, np.int64), generator), weight=0.0)]
+        accumulate = self._config.training.accumulate
+        parts = [positions[part::accumulate] for part in range(accumulate)]
+        return [self._batch(plan, part, generator) for part in parts if len(part)]
+
+    def _plan_epoch(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
+        training, seed = self._config.training, self._config.seed
+        rng = np.random.default_rng([seed, epoch, 1])
+        choice = rng.integers(len(self._frames), size=self._frames.shape[1])
+        batches = epoch_batches(
+            self._frames[choice, np.arange(len(choice))],
+            seed=seed,
+            epoch=epoch,
+            batch_frames=training.batch_frames,
+            max_utterances=training.max_batch_utterances,
+        )
+        return batches, choice
+
+    def _batch(self, plan: StepPlan, positions: Indices, generator: torch.Generator) -> Batch:
+        utterances = plan.utterances[positions]
+        batch = collate(
+            [
+                self._store.get(self._split.ids[utterance], plan.speeds[position])
+                for utterance, position in zip(utterances, positions, strict=True)
+            ],
+            [self._encoded[utterance] for utterance in utterances],
+        )
+        augment = self._config.features.spec_augment
+        if augment is None:
+            return batch
+        features = spec_augment(batch.features_BTF, batch.num_frames_B, augment, generator)
+        return replace(batch, features_BTF=features)
+
+
+def collate(features: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> Batch:
+    """Pad features [T, F] with zeros, the mean after normalisation, and join the labels."""
+    return Batch(
+        features_BTF=torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True),
+        num_frames_B=torch.tensor([len(f) for f in features]),
+        labels=torch.tensor([label for seq in labels for label in seq], dtype=torch.long),
+        num_labels_B=torch.tensor([len(seq) for seq in labels]),
+    )

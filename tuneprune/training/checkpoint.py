@@ -1,0 +1,168 @@
+"""A run on disk: tensors as safetensors, everything else as JSON; no pickle is ever read.
+
+A checkpoint is a folder ``<role>-<step>``, written beside and renamed, so that one that can be
+seen is whole. The allocation is read first, and the model is built in that shape.
+"""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tuneprune.config import RunConfig, build_config
+from tuneprune.data.text import LabelSet
+from tuneprune.errors import CheckpointError
+from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.structure.groups import Allocation, allocation_of
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What a checkpoint holds beside its tensors. ``progress`` is the loop's own record."""
+
+    path: Path
+    step: int
+    config: RunConfig
+    labels: LabelSet
+    allocation: Allocation
+    hook: dict[str, Any]
+    progress: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    role: str,
+    *,
+    step: int,
+    model: CtcModel,
+    optimizer: torch.optim.Optimizer | None,
+    config: RunConfig,
+    labels: LabelSet,
+    hook: dict[str, Any],
+    progress: dict[str, Any],
+) -> Path:
+    """Write ``folder/<role>-<step>``, then remove older ones of the same role; return it."""
+    target = folder / f"{role}-{step:08d}"
+    beside = folder / f".{target.name}.{os.getpid()}"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    save_file(_contiguous(model.state_dict()), beside / "model.safetensors")
+    if optimizer is not None:
+        save_file(_optimizer_tensors(model, optimizer), beside / "optimizer.safetensors")
+    state = {
+        "version": VERSION,
+        "step": step,
+        "allocation": allocation_of(model.prunable_modules()).to_json(),
+        "labels": labels.to_json(),
+        "hook": hook,
+        "progress": progress,
+        "config_fingerprint": config.fingerprint(),
+        "config": config.model_dump(mode="json"),
+        "versions": {"torch": torch.__version__},
+    }
+    (beside / "state.json").write_text(json.dumps(state, indent=1))
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(beside, target)
+    for older in _of_role(folder, role):
+        if older != target:
+            shutil.rmtree(older, ignore_errors=True)
+    return target
+
+
+def find_checkpoint(folder: Path, role: str) -> Path | None:
+    """Return the latest checkpoint of a role in a run's checkpoint folder, if there is one."""
+    found = _of_role(folder, role)
+    return found[-1] if found else None
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read everything but the tensors.
+
+    Raises:
+        CheckpointError: not a checkpoint, damaged, or of another version.
+    """
+    try:
+        state = json.loads((path / "state.json").read_text())
+    except OSError:
+        raise CheckpointError("checkpoint", path, "is not a checkpoint folder") from None
+    except ValueError:
+        raise CheckpointError("checkpoint", path, "has a damaged state.json") from None
+    if state.get("version") != VERSION:
+        raise CheckpointError(
+            "checkpoint", path, f"is of version {state.get('version')}; this reads {VERSION}"
+        )
+    return Checkpoint(
+        path=path,
+        step=state["step"],
+        config=build_config(state["config"]),
+        labels=LabelSet.from_json(state["labels"]),
+        allocation=Allocation.from_json(state["allocation"]),
+        hook=state["hook"],
+        progress=state["progress"],
+    )
+
+
+def load_model_tensors(checkpoint: Checkpoint) -> CtcModel:
+    """Return the model of a checkpoint, in the allocation and with the weights it had."""
+    model = build_model(
+        checkpoint.config.model,
+        num_bins=checkpoint.config.features.num_bins,
+        num_labels=len(checkpoint.labels.labels),
+        seed=checkpoint.config.seed,
+        allocation=checkpoint.allocation,
+    )
+    model.load_state_dict(_load(checkpoint.path / "model.safetensors"))
+    return model
+
+
+def load_optimizer_tensors(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Give every trained parameter the optimizer state that it had."""
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in _load(checkpoint.path / "optimizer.safetensors").items():
+        name, _, field = key.rpartition("/")
+        by_name.setdefault(name, {})[field] = tensor
+    for name, parameter in model.named_parameters():
+        if name in by_name:
+            optimizer.state[parameter] = {
+                # AdamW keeps its step counter on the parameter's device when it is fused.
+                field: tensor.to(parameter.device) for field, tensor in by_name[name].items()
+            }
+
+
+def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return _contiguous(
+        {
+            f"{name}/{field}": value
+            for name, parameter in model.named_parameters()
+            for field, value in optimizer.state.get(parameter, {}).items()
+        }
+    )
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError("checkpoint", path, f"can not be read ({error})") from None
+
+
+def _of_role(folder: Path, role: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if re.fullmatch(rf"{role}-\d{{8}}", p.name))

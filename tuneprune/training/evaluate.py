@@ -1,0 +1,125 @@
+"""Decode a split greedily and count its errors; the work is shared by the ranks."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import distributed, nn
+
+from tuneprune.config import RunConfig
+from tuneprune.data.batching import eval_batches
+from tuneprune.data.corpus import Split
+from tuneprune.data.features import FeatureStore
+from tuneprune.data.text import LabelSet
+from tuneprune.models.ctc import ctc_loss
+from tuneprune.models.frontend import encoder_frames
+from tuneprune.training.batches import Batch, collate
+from tuneprune.training.context import RunContext
+from tuneprune.training.decode import greedy_ctc
+from tuneprune.training.prepare import labels_fit
+from tuneprune.training.step import autocast
+from tuneprune.training.wer import (
+    UtteranceErrors,
+    character_error_rate,
+    score_utterances,
+    word_error_rate,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC."""
+
+    split: str
+    hypotheses: tuple[str, ...]
+    errors: tuple[UtteranceErrors, ...]
+    loss: float
+    wer: float
+    cer: float
+    eval_s: float
+
+
+class Evaluator:
+    """One split, its batches and references, ready to be decoded again and again."""
+
+    def __init__(
+        self, split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig
+    ) -> None:
+        self._split = split
+        self._labels = labels
+        self._store = store
+        self._config = config
+        self._encoded = [labels.encode(text) for text in split.texts]
+        self._frames = store.num_frames(split.ids, 1.0)
+        self._fits = labels_fit(
+            encoder_frames(config.model.frontend, self._frames), self._encoded
+        )
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module, context: RunContext) -> Evaluation:
+        """Decode this split; every rank returns the same whole result."""
+        began = time.perf_counter()
+        was_training = model.training
+        model.eval()
+        mine: dict[int, str] = {}
+        loss_sum, loss_frames = 0.0, 0
+        for batch_indices in self._batches()[context.rank :: context.world_size]:
+            texts, batch_loss, batch_frames = self._decode(model, batch_indices, context.device)
+            mine.update(zip(batch_indices.tolist(), texts, strict=True))
+            loss_sum, loss_frames = loss_sum + batch_loss, loss_frames + batch_frames
+        model.train(was_training)
+        gathered = _gather((mine, loss_sum, loss_frames), context.world_size)
+        texts_by_index = {i: text for texts, _, _ in gathered for i, text in texts.items()}
+        hypotheses = tuple(texts_by_index[i] for i in range(len(self._split.ids)))
+        errors = tuple(score_utterances(self._split.texts, hypotheses))
+        return Evaluation(
+            split=self._split.name,
+            hypotheses=hypotheses,
+            errors=errors,
+            loss=sum(part[1] for part in gathered) / max(sum(part[2] for part in gathered), 1),
+            wer=word_error_rate(errors),
+            cer=character_error_rate(errors),
+            eval_s=time.perf_counter() - began,
+        )
+
+    def _batches(self) -> tuple[np.ndarray, ...]:
+        training = self._config.training
+        return eval_batches(
+            self._frames,
+            batch_frames=training.batch_frames,
+            max_utterances=training.max_batch_utterances,
+        )
+
+    def _decode(
+        self, model: nn.Module, indices: np.ndarray, device: torch.device
+    ) -> tuple[list[str], float, int]:
+        batch = collate(
+            [self._store.get(self._split.ids[i], 1.0) for i in indices],
+            [self._encoded[i] for i in indices],
+        )
+        with autocast(device, self._config.training.precision):
+            log_probs, frames_B = model(
+                batch.features_BTF.to(device), batch.num_frames_B.to(device)
+            )
+        texts = [self._labels.decode(seq) for seq in greedy_ctc(log_probs, frames_B)]
+        fits = torch.from_numpy(self._fits[indices])
+        losses_B = _losses(batch, log_probs, frames_B, device).cpu()[fits]
+        return texts, float(losses_B.sum()), int(frames_B.cpu()[fits].sum())
+
+
+def _losses(
+    batch: Batch, log_probs: torch.Tensor, frames_B: torch.Tensor, device: torch.device
+) -> torch.Tensor:
+    return ctc_loss(log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device))
+
+
+Part = tuple[dict[int, str], float, int]
+
+
+def _gather(part: Part, world_size: int) -> list[Part]:
+    if world_size == 1:
+        return [part]
+    parts: list[Part] = [part] * world_size
+    distributed.all_gather_object(parts, part)
+    return parts

@@ -1,0 +1,262 @@
+"""The training loop: steps, evaluations, adaptation events and checkpoints, until the end.
+
+It knows nothing of Ray, of sweeps, or of what an adaptation method does.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from tuneprune.adaptation import build_hook
+from tuneprune.config import RunConfig
+from tuneprune.data.features import FeatureStore
+from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.training.batches import StepPlan, TrainingBatches
+from tuneprune.training.checkpoint import (
+    Checkpoint,
+    load_model_tensors,
+    load_optimizer_tensors,
+    save_checkpoint,
+)
+from tuneprune.training.context import RunContext
+from tuneprune.training.evaluate import Evaluator
+from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
+from tuneprune.training.prepare import Prepared
+from tuneprune.training.progress import TrainingProgress
+from tuneprune.training.recording import Recorder
+from tuneprune.training.step import backward, seed_step
+
+
+@dataclass(kw_only=True, slots=True)
+class Meter:
+    """Sums since the last row of the ``steps`` table."""
+
+    steps: int = 0
+    loss: float = 0.0
+    frames: int = 0
+    padded_frames: int = 0
+    utterances: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(kw_only=True, slots=True)
+class Best:
+    """The evaluation with the lowest dev WER of the present architecture, the earliest of equals."""
+
+    step: int = 0
+    wer: float = math.inf
+    cer: float = math.inf
+
+
+class TrainingLoop:
+    """One worker's state of one run, and the steps that change it."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        prepared: Prepared,
+        context: RunContext,
+        *,
+        recorder: Recorder,
+        checkpoints: Path,
+        start: Checkpoint | None,
+    ) -> None:
+        self._config = config
+        self._prepared = prepared
+        self._context = context
+        self._recorder = recorder
+        self._checkpoints = checkpoints
+        store = FeatureStore.open(prepared.features_path)
+        self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
+        self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
+        self.total_steps = self.batches.total_steps
+        self.model = _initial_model(config, prepared, start).to(context.device)
+        self.optimizer = build_optimizer(self.model, config.optim)
+        self.hook = build_hook(
+            config.adaptation, self.model, self.optimizer, self.total_steps
+        )
+        self.step = 0
+        self.best = Best()
+        self.diverged = False
+        self._last_loss = math.nan
+        if start is not None:
+            self._restore(start)
+        self._wrapped = self._wrap()
+        self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
+        self._meter = Meter()
+
+    def run(self, progress: TrainingProgress) -> None:
+        """Train from the present step to the end, or to the step at which the loss diverged."""
+        if self.step == 0:
+            self._recorder.allocation(0, self.model.prunable_modules())
+        self.model.train()
+        while self.step < self.total_steps:
+            loss = self._train_step()
+            if not math.isfinite(loss):
+                self.diverged = True
+                return
+            progress.stepped(self.step, loss)
+            self._adapt(progress)
+            if self.step in self._evaluate_at:
+                self._evaluate(progress)
+
+    def _train_step(self) -> float:
+        config, context = self._config, self._context
+        plan = self.batches.plan(self.step)
+        generator = seed_step(config.seed, self.step, context.rank)
+        share = self.batches.share(
+            plan, rank=context.rank, world_size=context.world_size, generator=generator
+        )
+        loss = self._sum_over_ranks(
+            backward(
+                self._wrapped,
+                share,
+                encoder_frames=self.batches.encoder_frames(plan),
+                world_size=context.world_size,
+                device=context.device,
+                precision=config.training.precision,
+            )
+        )
+        if not math.isfinite(loss):
+            return loss
+        self.hook.observe(self.step)
+        rate = learning_rate(config.optim, self.step, self.total_steps)
+        grad_norm = self._update(rate)
+        self.step += 1
+        self._last_loss = loss
+        self._record_step(plan, loss, rate, grad_norm)
+        return loss
+
+    def _update(self, rate: float) -> float:
+        limit = self._config.optim.clip_grad_norm
+        norm = math.nan
+        if limit is not None or (self.step + 1) % self._config.training.log_every_steps == 0:
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            total = torch.nn.utils.get_total_norm(gradients)
+            norm = float(total)
+            if limit is not None:
+                trained = [p for p in self.model.parameters() if p.grad is not None]
+                torch.nn.utils.clip_grads_with_norm_(trained, limit, total)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _adapt(self, progress: TrainingProgress) -> None:
+        plan = self.hook.propose(self.step)
+        if plan is None:
+            return
+        began = time.perf_counter()
+        self._agree(plan.fingerprint())
+        event = self.hook.apply(plan, self.step)
+        self._wrapped = self._wrap()
+        self.best = Best()
+        self._recorder.event(
+            event, loss_before=self._last_loss, event_s=time.perf_counter() - began
+        )
+        self._recorder.allocation(self.step, self.model.prunable_modules())
+        progress.say(
+            f"step {self.step}: dropped {len(plan.dropped)} groups, grew {len(plan.grown)}; "
+            f"parameters {event.params_before:,} -> {event.params_after:,}"
+        )
+
+    def _evaluate(self, progress: TrainingProgress) -> None:
+        result = self._dev.evaluate(self.model, self._context)
+        epoch = self._config.training.epochs * self.step / self.total_steps
+        self._recorder.evaluation(self.step, epoch, result)
+        if result.wer < self.best.wer:
+            self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
+            self._save("best", with_optimizer=False)
+        last = self._save("last", with_optimizer=True)
+        progress.evaluated(self.step, result.wer)
+        metrics = {"step": float(self.step), "dev_wer": result.wer, "dev_cer": result.cer}
+        self._context.report({**metrics, "loss": self._last_loss}, last)
+        self._meter.began = time.perf_counter()
+
+    def _record_step(self, plan: StepPlan, loss: float, rate: float, grad_norm: float) -> None:
+        meter = self._meter
+        meter.steps += 1
+        meter.loss += loss
+        meter.frames += int(plan.num_frames.sum())
+        meter.padded_frames += plan.padded_frames
+        meter.utterances += len(plan.utterances)
+        if self.step % self._config.training.log_every_steps:
+            return
+        self._recorder.step(
+            self.step,
+            loss=meter.loss / meter.steps,
+            learning_rate=rate,
+            grad_norm=grad_norm,
+            step_time_s=(time.perf_counter() - meter.began) / meter.steps,
+            frames=meter.frames,
+            padding_fraction=1 - meter.frames / meter.padded_frames,
+            utterances=meter.utterances,
+        )
+        self._meter = Meter()
+
+    def _sum_over_ranks(self, loss: torch.Tensor) -> float:
+        if self._context.world_size > 1:
+            distributed.all_reduce(loss)
+        return loss.item()
+
+    def _agree(self, fingerprint: str) -> None:
+        if self._context.world_size == 1:
+            return
+        gathered: list[Any] = [None] * self._context.world_size
+        distributed.all_gather_object(gathered, fingerprint)
+        assert len(set(gathered)) == 1, f"ranks made different plans: {gathered}"
+
+    def _wrap(self) -> nn.Module:
+        if self._context.world_size == 1:
+            return self.model
+        return DistributedDataParallel(self.model)
+
+    def _save(self, role: str, *, with_optimizer: bool) -> Path | None:
+        if self._context.rank:
+            return None
+        return save_checkpoint(
+            self._checkpoints,
+            role,
+            step=self.step,
+            model=self.model,
+            optimizer=self.optimizer if with_optimizer else None,
+            config=self._config,
+            labels=self._prepared.labels,
+            hook=self.hook.state_dict(),
+            progress={
+                "best": {"step": self.best.step, "wer": self.best.wer, "cer": self.best.cer},
+                "last_loss": self._last_loss,
+                "corpus_fingerprint": self._prepared.corpus_fingerprint,
+            },
+        )
+
+    def _restore(self, start: Checkpoint) -> None:
+        load_optimizer_tensors(start, self.model, self.optimizer)
+        self.hook.load_state_dict(start.hook)
+        self.step = start.step
+        self.best = Best(**start.progress["best"])
+        self._last_loss = start.progress["last_loss"]
+
+
+def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> CtcModel:
+    if start is not None:
+        return load_model_tensors(start)
+    return build_model(
+        config.model,
+        num_bins=config.features.num_bins,
+        num_labels=len(prepared.labels.labels),
+        seed=config.seed,
+    )
+
+
+def _evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
+    count = math.floor(1 / every + 1e-9)
+    return frozenset({max(1, round(k * every * total_steps)) for k in range(1, count + 1)}) | {
+        total_steps
+    }

@@ -1,0 +1,109 @@
+"""Everything that can be checked or computed before training: corpus, labels, features.
+
+After this, a run does not fail on its input; a second run on the same corpus does no work here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneprune.config import RunConfig
+from tuneprune.data.checks import require_sound
+from tuneprune.data.corpus import Corpus, Split
+from tuneprune.data.features import FeatureStore, prepare_features
+from tuneprune.data.synthesis import ensure_corpus
+from tuneprune.data.text import LabelSet, build_labels, check_labels
+from tuneprune.errors import CorpusError
+from tuneprune.models.frontend import encoder_frames
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A corpus ready to train on. ``left_out`` training utterances are shorter than their labels."""
+
+    corpus_fingerprint: str
+    labels: LabelSet
+    features_path: Path
+    train: Split
+    dev: Split
+    test: Split
+    left_out: int
+
+
+def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
+    """Open or make the corpus, check it, derive the labels and compute the features once.
+
+    Raises:
+        CorpusError: the corpus can not be used; nothing of the run has begun.
+    """
+    corpus = ensure_corpus(config.corpus)
+    splits = {
+        field: corpus.split(getattr(config.corpus, f"{field}_split"), field=f"corpus.{field}_split")
+        for field in ("train", "dev", "test")
+    }
+    require_sound(corpus)
+    labels = build_labels(config.text, splits["train"].texts)
+    for split in splits.values():
+        check_labels(labels, split.texts, split=split.name)
+    path = _features(corpus, config, splits, progress=progress)
+    train = _long_enough(splits["train"], labels, FeatureStore.open(path), config)
+    return Prepared(
+        corpus_fingerprint=corpus.fingerprint,
+        labels=labels,
+        features_path=path,
+        train=train,
+        dev=splits["dev"],
+        test=splits["test"],
+        left_out=len(splits["train"].ids) - len(train.ids),
+    )
+
+
+def labels_fit(frames: NDArray[np.integer], labels: list[list[int]]) -> NDArray[np.bool_]:
+    """Return where CTC has a path: a frame for each label and one between equal neighbours."""
+    needed = [len(seq) + sum(a == b for a, b in zip(seq, seq[1:], strict=False)) for seq in labels]
+    return frames >= np.asarray(needed)
+
+
+def _features(
+    corpus: Corpus, config: RunConfig, splits: dict[str, Split], *, progress: bool
+) -> Path:
+    speeds = {split.name: (1.0,) for split in splits.values()}
+    speeds[splits["train"].name] = config.features.speed_factors
+    return prepare_features(
+        corpus,
+        config.features,
+        splits=tuple(speeds),
+        speeds=speeds,
+        progress=progress,
+    )
+
+
+def _long_enough(
+    split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig
+) -> Split:
+    encoded = [labels.encode(text) for text in split.texts]
+    fits = np.ones(len(encoded), dtype=bool)
+    for speed in config.features.speed_factors:
+        frames = store.num_frames(split.ids, speed)
+        fits &= labels_fit(encoder_frames(config.model.frontend, frames), encoded)
+    if not fits.any():
+        raise CorpusError(
+            "corpus.train_split", split.name, "every utterance has fewer encoder frames than "
+            "labels; use longer units (text.unit: phonemes) or longer recordings",
+        )
+    return _take(split, np.flatnonzero(fits))
+
+
+def _take(split: Split, kept: NDArray[np.int64]) -> Split:
+    return Split(
+        name=split.name,
+        ids=tuple(split.ids[i] for i in kept),
+        audio=tuple(split.audio[i] for i in kept),
+        start_s=split.start_s[kept],
+        duration_s=split.duration_s[kept],
+        texts=tuple(split.texts[i] for i in kept),
+        speakers=tuple(split.speakers[i] for i in kept),
+        languages=tuple(split.languages[i] for i in kept),
+    )

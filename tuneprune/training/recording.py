@@ -1,0 +1,123 @@
+"""From what happens in a run to rows of the results tables. Only rank 0 has a writer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuneprune.adaptation.base import AdaptationEvent
+from tuneprune.data.corpus import Split
+from tuneprune.results.writer import TableWriter
+from tuneprune.structure.groups import PrunableModule
+from tuneprune.training.evaluate import Evaluation
+
+
+class Recorder:
+    """Writes the rows of one run; without a writer it does nothing."""
+
+    def __init__(self, writer: TableWriter | None) -> None:
+        self._writer = writer
+
+    def step(self, step: int, **columns: float | int) -> None:
+        self._add("steps", step, columns)
+
+    def evaluation(self, step: int, epoch: float, result: Evaluation) -> None:
+        errors = result.errors
+        self._add(
+            "evaluations",
+            step,
+            {
+                "split": result.split,
+                "wer": result.wer,
+                "cer": result.cer,
+                "loss": result.loss,
+                "substitutions": sum(e.substitutions for e in errors),
+                "deletions": sum(e.deletions for e in errors),
+                "insertions": sum(e.insertions for e in errors),
+                "num_ref_words": sum(e.num_ref_words for e in errors),
+                "eval_s": result.eval_s,
+                "epoch": epoch,
+            },
+        )
+        self.flush()
+
+    def utterances(self, step: int, split: Split, result: Evaluation) -> None:
+        for index, (hypothesis, errors) in enumerate(
+            zip(result.hypotheses, result.errors, strict=True)
+        ):
+            self._add(
+                "utterances",
+                step,
+                {
+                    "split": result.split,
+                    "utterance_id": split.ids[index],
+                    "speaker": split.speakers[index],
+                    "language": split.languages[index],
+                    "reference": split.texts[index],
+                    "hypothesis": hypothesis,
+                    "num_ref_words": errors.num_ref_words,
+                    "substitutions": errors.substitutions,
+                    "deletions": errors.deletions,
+                    "insertions": errors.insertions,
+                    "num_ref_chars": errors.num_ref_chars,
+                    "char_errors": errors.char_errors,
+                },
+            )
+        self.flush()
+
+    def allocation(self, step: int, modules: tuple[PrunableModule, ...]) -> None:
+        for module in modules:
+            self._add(
+                "allocations",
+                step,
+                {
+                    "layer": module.layer,
+                    "kind": module.kind,
+                    "groups": len(module.groups),
+                    "params": module.params,
+                },
+            )
+
+    def event(self, event: AdaptationEvent, *, loss_before: float, event_s: float) -> None:
+        self._add(
+            "adaptations",
+            event.step,
+            {
+                "event": event.event,
+                "method": event.method,
+                "scorer": event.scorer,
+                "delta": event.delta,
+                "dropped_groups": len(event.plan.dropped),
+                "grown_groups": len(event.plan.grown),
+                "dropped_params": event.dropped_params,
+                "grown_params": event.grown_params,
+                "params_before": event.params_before,
+                "params_after": event.params_after,
+                "loss_before": loss_before,
+                "event_s": event_s,
+                "plan_fingerprint": event.plan.fingerprint(),
+            },
+        )
+        for group in event.groups:
+            self._add(
+                "group_scores",
+                event.step,
+                {
+                    "event": event.event,
+                    "scorer": event.scorer,
+                    "group_id": group.group_id,
+                    "layer": group.layer,
+                    "kind": group.kind,
+                    "group_index": group.index,
+                    "score": group.score,
+                    "params": group.params,
+                    "fate": group.fate,
+                },
+            )
+        self.flush()
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def _add(self, table: str, step: int, columns: Mapping[str, Any]) -> None:
+        if self._writer is not None:
+            self._writer.add(table, step=step, **columns)

@@ -1,0 +1,148 @@
+"""One training run from its configuration to its summary. The same in a process, on Ray, in Tune."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tuneprune.config import RunConfig
+from tuneprune.data.features import FeatureStore
+from tuneprune.errors import CheckpointError
+from tuneprune.results.writer import TableWriter
+from tuneprune.structure.cost import prunable_params
+from tuneprune.training.checkpoint import (
+    Checkpoint,
+    find_checkpoint,
+    load_model_tensors,
+    read_checkpoint,
+)
+from tuneprune.training.context import RunContext
+from tuneprune.training.evaluate import Evaluation, Evaluator
+from tuneprune.training.loop import TrainingLoop
+from tuneprune.training.prepare import Prepared, prepare
+from tuneprune.training.progress import TrainingProgress
+from tuneprune.training.recording import Recorder
+
+__all__ = ["Prepared", "RunSummary", "prepare", "train"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """How a run ended. WER and CER are fractions; those of a diverged run are NaN.
+
+    ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
+    measured with the weights of that step.
+    """
+
+    status: Literal["finished", "diverged"]
+    step: int
+    total_steps: int
+    best_step: int
+    dev_wer: float
+    dev_cer: float
+    test_wer: float
+    test_cer: float
+    params: int
+    prunable_params: int
+    setup_s: float
+    train_s: float
+    left_out_utterances: int
+    checkpoint: str
+
+
+def train(
+    config: RunConfig,
+    context: RunContext,
+    *,
+    writer: TableWriter | None,
+    checkpoint_dir: Path,
+    progress: bool = False,
+) -> RunSummary:
+    """Train, adapt and evaluate one recogniser; write its tables and checkpoints as it goes.
+
+    Args:
+        config: the whole of what determines the run, with the context's world size.
+        context: rank, device, whom to report to, and where to go on from.
+        writer: rank 0's tables; None on other ranks, or to keep none.
+        checkpoint_dir: where ``best-<step>`` and ``last-<step>`` are kept.
+        progress: show a bar or lines on the terminal.
+
+    Raises:
+        TunepruneError: the corpus or a checkpoint can not be used.
+    """
+    began = time.perf_counter()
+    torch.set_num_threads(config.training.num_threads)
+    show = progress and context.rank == 0
+    prepared = prepare(config, progress=show)
+    recorder = Recorder(writer)
+    loop = TrainingLoop(
+        config,
+        prepared,
+        context,
+        recorder=recorder,
+        checkpoints=checkpoint_dir,
+        start=_start(config, context),
+    )
+    ready = time.perf_counter()
+    with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
+        if prepared.left_out:
+            bar.say(f"left out {prepared.left_out} training utterances shorter than their labels")
+        loop.run(bar)
+    test = None if loop.diverged else _test(config, prepared, context, recorder, checkpoint_dir)
+    recorder.flush()
+    best = find_checkpoint(checkpoint_dir, "best")
+    return RunSummary(
+        status="diverged" if loop.diverged else "finished",
+        step=loop.step,
+        total_steps=loop.total_steps,
+        best_step=loop.best.step,
+        dev_wer=math.nan if loop.diverged else loop.best.wer,
+        dev_cer=math.nan if loop.diverged else loop.best.cer,
+        test_wer=test.wer if test else math.nan,
+        test_cer=test.cer if test else math.nan,
+        params=sum(p.numel() for p in loop.model.parameters()),
+        prunable_params=prunable_params(loop.model.prunable_modules()),
+        setup_s=ready - began,
+        train_s=time.perf_counter() - ready,
+        left_out_utterances=prepared.left_out,
+        checkpoint=best.name if best else "",
+    )
+
+
+def _start(config: RunConfig, context: RunContext) -> Checkpoint | None:
+    path = context.resume_from()
+    if path is None:
+        return None
+    start = read_checkpoint(path)
+    if start.config.fingerprint() != config.fingerprint():
+        raise CheckpointError(
+            "checkpoint", path, "is of a run with other settings; start that run, or a new one"
+        )
+    return start
+
+
+def _test(
+    config: RunConfig,
+    prepared: Prepared,
+    context: RunContext,
+    recorder: Recorder,
+    checkpoint_dir: Path,
+) -> Evaluation:
+    """Evaluate the best weights on the test split, and keep every utterance of dev and test."""
+    if context.world_size > 1:
+        torch.distributed.barrier()  # rank 0 may still be writing the last checkpoint
+    path = find_checkpoint(checkpoint_dir, "best")
+    assert path is not None, "the last step is always evaluated, so there is a best checkpoint"
+    checkpoint = read_checkpoint(path)
+    model = load_model_tensors(checkpoint).to(context.device)
+    store = FeatureStore.open(prepared.features_path)
+    for split in (prepared.dev, prepared.test):
+        evaluator = Evaluator(split, prepared.labels, store, config)
+        result = evaluator.evaluate(model, context)
+        if split is prepared.test:
+            recorder.evaluation(checkpoint.step, float(config.training.epochs), result)
+        recorder.utterances(checkpoint.step, split, result)
+    return result
