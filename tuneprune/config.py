@@ -20,6 +20,8 @@ from tuneprune.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+SpeakingRate = Annotated[int, Field(ge=80, le=450)]  # espeak-ng clips others in silence
+Pitch = Annotated[int, Field(ge=0, le=99)]
 ModuleKind = Literal["ff1", "mhsa", "conv", "ff2"]
 
 
@@ -36,11 +38,11 @@ class SynthesisConfig(_Settings):
     dev_utterances: int = Field(60, ge=1)
     test_utterances: int = Field(60, ge=1)
     voices: tuple[str, ...] = (
-        "en+f1", "en+f2", "en+f3", "en+f4", "en+m1", "en+m2",
-        "en+m3", "en+m4", "en-us+f2", "en-us+m3", "en-us+m7", "en-gb-x-rp+f3",
+        "en+f1", "en+f2", "en+m1", "en+f3", "en+m3", "en+f4",
+        "en+m4", "en-us+m7", "en-us+f5", "en-us+m8", "en-gb-x-rp+steph", "en-gb-x-rp+klatt4",
     )  # fmt: skip
-    rates_wpm: tuple[int, ...] = (150, 175, 200)
-    pitches: tuple[int, ...] = (40, 50, 60)
+    rates_wpm: tuple[SpeakingRate, ...] = (150, 175, 200)
+    pitches: tuple[Pitch, ...] = (40, 50, 60)
     snr_db: tuple[float, ...] = (30.0, 20.0, 15.0)
     sample_rate_hz: int = Field(16_000, ge=8_000)
     seed: int = Field(0, ge=0)
@@ -282,6 +284,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError("file", path, "must hold settings as `key: value`")
     return loaded
+
+
+def read_run_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a run's YAML, or the ``base`` of a search space, with ``--set`` overrides applied.
+
+    Raises:
+        ConfigError: the file can not be read, or an override makes no sense.
+    """
+    settings = read_yaml(path)
+    base = settings.get("base", settings)
+    if not isinstance(base, dict):
+        raise ConfigError("base", base, "must hold the settings of a run")
+    return with_overrides(base, overrides)
 
 
 def build_config(settings: Mapping[str, Any]) -> RunConfig:

@@ -62,9 +62,9 @@ def write_trial(
 
 @pytest.fixture
 def trial_writer(tmp_path: Path) -> Callable[..., None]:
-    """Write a trial of the sweep in ``tmp_path``; see ``write_trial``."""
+    """Write a trial of the sweep in ``tmp_path`` or a folder of it; see ``write_trial``."""
 
-    def write(trial_id: str, **options: object) -> None:
-        write_trial(tmp_path, trial_id, **options)
+    def write(trial_id: str, *, folder: str = ".", **options: object) -> None:
+        write_trial(tmp_path / folder, trial_id, **options)
 
     return write

@@ -1,6 +1,7 @@
 """Costs against the published component lists of Xu et al. 2025 (papers.md, 1.2)."""
 
 import pytest
+import torch
 
 from tuneprune.structure import exchange_budget, group_costs, prunable_params
 from tuneprune.testing import TinyAdaptable, TinySizes
@@ -20,8 +21,6 @@ PUBLISHED_384 = TinySizes(
 
 @pytest.fixture(scope="module")
 def published():
-    import torch
-
     return TinyAdaptable(PUBLISHED_384, dtype=torch.float32).prunable_modules()
 
 

@@ -1,11 +1,9 @@
 """Descriptions of models: what a group owns, what is refused, and how an allocation is written."""
 
-import dataclasses
 import json
 
 import pytest
 import torch
-from torch import nn
 
 from tuneprune.errors import StructureError
 from tuneprune.structure import (
@@ -15,7 +13,6 @@ from tuneprune.structure import (
     all_groups,
     allocation_of,
     apply_plan,
-    check_modules,
     ordinals,
 )
 from tuneprune.testing import TinyAdaptable, TinySizes
@@ -96,77 +93,6 @@ def test_allocation_refuses_another_form(value):
         Allocation.from_json(value)
 
 
-def changed(modules, place, **fields):
-    """Return the modules with fields of the group at ``place`` = (module, index) replaced."""
-    number, index = place
-    module = modules[number]
-    groups = list(module.groups)
-    groups[index] = dataclasses.replace(groups[index], **fields)
-    module = dataclasses.replace(module, groups=tuple(groups))
-    return (*modules[:number], module, *modules[number + 1 :])
-
-
-def test_description_of_a_sound_model_is_accepted():
-    for norm in ("none", "layer", "batch"):
-        model = TinyAdaptable(TinySizes(conv_norm=norm))
-        check_modules(model, model.prunable_modules())
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"params": 1}, "blocks.0.ff1.1 params = 1: must be 39"),
-        ({"id": "other"}, "group 1 of blocks.0.ff1"),
-        ({"scored": ()}, "must score some of its own slices"),
-        ({"slices": ()}, "must score some of its own slices"),
-    ],
-)
-def test_description_with_a_wrong_group_is_refused(fields, message):
-    model = TinyAdaptable()
-    with pytest.raises(StructureError, match=message):
-        check_modules(model, changed(model.prunable_modules(), (0, 1), **fields))
-
-
-@pytest.mark.parametrize(("start", "stop"), [(2, 6), (4, 6), (3, 5), (3, 7)])
-def test_description_with_a_gap_or_an_overlap_is_refused(start, stop):
-    model = TinyAdaptable()
-    modules = model.prunable_modules()
-    first, *rest = modules[0].groups[1].slices
-    moved = dataclasses.replace(first, start=start, stop=stop)
-    bad = changed(modules, (0, 1), slices=(moved, *rest), scored=(moved,))
-    with pytest.raises(StructureError, match="in order"):
-        check_modules(model, bad)
-
-
-def test_description_that_names_an_unknown_tensor_is_refused():
-    model = TinyAdaptable()
-    module = dataclasses.replace(model.prunable_modules()[0], shared=("blocks.0.ff1.nothing",))
-    with pytest.raises(StructureError, match=r"blocks\.0\.ff1\.nothing"):
-        check_modules(model, (module,))
-
-
-def test_description_with_a_tensor_both_cut_and_shared_is_refused():
-    model = TinyAdaptable()
-    module = model.prunable_modules()[0]
-    module = dataclasses.replace(module, shared=(*module.shared, "blocks.0.ff1.linear_in.bias"))
-    with pytest.raises(StructureError, match="either cut or shared"):
-        check_modules(model, (module,))
-
-
-def test_description_with_a_forgotten_shared_tensor_is_refused():
-    model = TinyAdaptable()
-    module = dataclasses.replace(model.prunable_modules()[0], shared=())
-    with pytest.raises(StructureError, match="params"):
-        check_modules(model, (module,))
-
-
-def test_the_same_module_twice_is_refused():
-    model = TinyAdaptable()
-    module = model.prunable_modules()[0]
-    with pytest.raises(StructureError, match="twice"):
-        check_modules(model, (module, module))
-
-
 def test_slice_width():
     part = TensorSlice(parameter="w", dim=0, section=0, start=3, stop=7)
     assert part.width == 4
@@ -178,5 +104,4 @@ def test_dummy_without_any_group_is_the_identity():
     apply_plan(model, modules, AdaptationPlan(dropped=tuple(g.id for g in all_groups(modules))))
     x_BTD = torch.randn(2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(x_BTD), x_BTD)
-    assert isinstance(model, nn.Module)
     assert sum(p.numel() for p in model.parameters()) == 0

@@ -14,6 +14,7 @@ from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError, StructureError
 from tuneprune.schedules import event_step
+from tuneprune.structure.check import check_modules
 from tuneprune.structure.cost import exchange_budget, group_costs, prunable_params
 from tuneprune.structure.groups import (
     Adaptable,
@@ -21,7 +22,6 @@ from tuneprune.structure.groups import (
     PrunableModule,
     all_groups,
     allocation_of,
-    check_modules,
     ordinals,
 )
 from tuneprune.structure.importance import SmoothedScores, score_groups

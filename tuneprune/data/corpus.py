@@ -121,6 +121,11 @@ class Corpus:
         )
 
 
+def is_corpus(path: Path) -> bool:
+    """Tell whether a folder holds the table of a corpus."""
+    return (path / TABLE_NAME).is_file()
+
+
 def open_corpus(path: Path) -> Corpus:
     """Open a corpus folder; no recording is read.
 
@@ -206,8 +211,8 @@ def content_fingerprint(path: Path, rows: Iterable[UtteranceRow]) -> str:
 
     total = hashlib.sha256()
     for row in rows:
-        entry = [digest(row["audio"]) if key == "audio" else row[key] for key in _COLUMNS]
-        total.update(json.dumps(entry).encode() + b"\n")
+        entry = {**row, "audio": digest(row["audio"])}
+        total.update(json.dumps(entry, sort_keys=True).encode() + b"\n")
     return total.hexdigest()
 
 
@@ -258,9 +263,6 @@ def read_samples(
         raise CorpusError("audio", path, f"can not be read as audio ({error})") from None
     mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
     return np.ascontiguousarray(mono), rate_hz
-
-
-_COLUMNS: tuple[str, ...] = tuple(UTTERANCES_SCHEMA.names)
 
 
 @functools.lru_cache(maxsize=8)

@@ -82,7 +82,7 @@ def _child_environment() -> dict[str, str]:
 
     A Ray worker adds to ``sys.path`` after it has started, which a child would not inherit.
     """
-    paths = os.pathsep.join(path for path in sys.path if path)
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
 
 

@@ -12,6 +12,7 @@ RAY_ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # at 2 s, every report takes 2 s
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of a config mean the same in every process
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables hold what these would write
+    "RAY_AIR_NEW_OUTPUT": "0",  # the newer output prints a banner even when asked for silence
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks are in the trials table
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered by the sweep
 }

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ray.train
 import torch
@@ -121,7 +121,8 @@ def run_workers(
         train=train,
     )
     result = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune).fit()
-    return RunSummary(**result.return_value)
+    summary: dict[str, Any] = result.return_value  # type: ignore[attr-defined]  # of Train V2
+    return RunSummary(**summary)
 
 
 def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrainer:
@@ -130,7 +131,7 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
         # Its module imports ray.tune, which a run without a sweep has no use for.
         from ray.tune.integration.ray_train import TuneReportCallback
 
-        callbacks.append(TuneReportCallback())
+        callbacks.append(TuneReportCallback())  # type: ignore[no-untyped-call]
     cpus = max(task.config.training.num_threads - DRIVER_CPUS, DRIVER_CPUS)
     return TorchTrainer(
         _worker,

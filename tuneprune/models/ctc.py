@@ -36,13 +36,16 @@ class CtcModel(nn.Module):
         self.output = nn.Linear(config.d_model, num_labels)
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities [B, U, V] in float32 and each utterance's encoder frames."""
+        """Return log-probabilities [B, U, V], float32 or wider, and each utterance's encoder frames."""
         x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
         x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
         valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
         for block in self.blocks:
             x_BUD = block(x_BUD, valid_BU)
-        return self.output(x_BUD).float().log_softmax(dim=-1), num_frames_B
+        logits_BUV: Tensor = self.output(x_BUD)
+        if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
+            logits_BUV = logits_BUV.float()
+        return logits_BUV.log_softmax(dim=-1), num_frames_B
 
     def prunable_modules(self) -> tuple[PrunableModule, ...]:
         """Return the declared modules by layer, in running order; emptied ones have no groups."""

@@ -141,8 +141,8 @@ def _check_same_utterances(a: pa.Table, b: pa.Table, split: str) -> None:
     if a.select(key).equals(b.select(key)):
         return
     odd = sorted(_utterance_set(a) ^ _utterance_set(b))
-    remedy = f"were recognised by one trial only (or in other words), first {odd[0][0]}"
-    raise ResultsError("split", split, f"{len({name for name, _ in odd})} utterances {remedy}")
+    remedy = f"the trials must have recognised the same utterances; {odd[0][0]} is not the same"
+    raise ResultsError("split", split, remedy)
 
 
 def _utterance_set(rows: pa.Table) -> set[tuple[str, int]]:

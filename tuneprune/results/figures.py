@@ -53,8 +53,10 @@ def save_figure(figure: "Figure", out: Path) -> None:
     hidden = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(hidden, format=kind, dpi=200)
-        hidden.replace(out)
+        try:
+            figure.savefig(hidden, format=kind, dpi=200)
+            hidden.replace(out)
+        finally:
+            hidden.unlink(missing_ok=True)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
         raise ResultsError("out", out, f"can not be written ({error.strerror})") from None

@@ -20,7 +20,6 @@ from tuneprune.results.reader import Results
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
@@ -58,12 +57,14 @@ def plot_learning_curves(
     top = min(1.05 * max(curve.percent.max() for curve in curves) + 0.1, _TOP_PERCENT)
     for curve in curves:
         _draw_curve(axes, curve, top)
-    axes.set_ylim(0, top)
+    axes.set_ylim(-0.015 * top, top)  # a curve at zero stays visible above the axis
     axes.set_xlim(left=0)
     axes.set_xlabel("optimizer step")
     axes.set_ylabel(f"word error rate on {split} (%)")
     sweeps = ", ".join(sorted({curve.sweep for curve in curves}))
-    axes.set_title(f"Learning curves of {sweeps}, {_count(len(curves), 'trial')}", loc="left")
+    axes.set_title(
+        f"Learning curves of {sweeps}, {_count(len(curves), 'trial')}", loc="left", pad=10
+    )
     axes.legend(handles=_curve_legend(curves), frameon=False, fontsize=9, loc="upper right")
     figures.save_figure(figure, out)
 
@@ -127,7 +128,7 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
     if names is not None:
         for name in names:
             results.evaluations(name)  # refuses a name that is not there
-        trials = trials.filter(pc.is_in(trials["trial_id"], pa.array(names)))
+        trials = trials.filter(pc.is_in(trials["trial_id"], pa.array(names, pa.string())))
     best = _best_adapted(trials)
     curves = []
     for row in trials.to_pylist():
@@ -182,7 +183,10 @@ def _curve_legend(curves: Sequence[_Curve]) -> list["Artist"]:
     from matplotlib.lines import Line2D
 
     entries: list[Artist] = []
-    for role, title in (("baseline", "baseline"), ("best", "best trial"), ("other", "other trial")):
+    alone = all(curve.role == "other" for curve in curves)
+    titles = {"baseline": "baseline", "best": "best trial"}
+    titles["other"] = "trial" if alone else "other trial"
+    for role, title in titles.items():
         of_role = [curve for curve in curves if curve.role == role]
         if of_role:
             colour, width = _LOOKS[role]
@@ -222,8 +226,8 @@ def _draw_kind(
     axes.set_xlim(layers[0] - 0.7, layers[-1] + 0.7)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    totals = sum(before.values()), sum(after.values())
-    axes.set_title(f"{kind}: {totals[0]} to {totals[1]} groups", loc="left", fontsize=10)
+    total = _change(sum(before.values()), sum(after.values()))
+    axes.set_title(f"{kind}: {total} groups", loc="left", fontsize=10)
 
 
 def _bar_colour(before: int, after: int) -> str:
@@ -241,13 +245,17 @@ def _bar_legend() -> list["Artist"]:
 
 
 def _allocation_title(results: Results, trial: str, before: pa.Table, after: pa.Table) -> str:
-    events = results.adaptations(trial)
-    params = (f"{pc.sum(rows['params']).as_py():,}" for rows in (before, after))
+    events = results.adaptations(trial).sort_by("step")
     change = "no adaptation event"
     if events.num_rows:
-        steps = ", ".join(str(step) for step in events["step"].to_pylist())
-        change = f"{events['method'][-1]} at step {steps}"
-    return f"Groups of {trial}: {change}; {' to '.join(params)} prunable parameters"
+        change = f"{events['method'][-1]}, {_count(events.num_rows, 'event')}"
+        change += f", last at step {events['step'][-1]}"
+    params = _change(*(pc.sum(rows["params"]).as_py() for rows in (before, after)))
+    return f"Groups of {trial}: {change}\n{params} prunable parameters"
+
+
+def _change(before: int, after: int) -> str:
+    return f"{before:,}" if before == after else f"{before:,} to {after:,}"
 
 
 def _by_layer(rows: pa.Table, kind: str) -> dict[int, int]:

@@ -45,7 +45,7 @@ def _typed_column(values: Sequence[object]) -> pa.Array:
         return pa.array(values, pa.bool_())
     if kinds == {int} and all(value is None or _fits_64_bits(value) for value in values):
         return pa.array(values, pa.int64())
-    if kinds and kinds <= {int, float}:
+    if float in kinds and kinds <= {int, float}:
         numbers = [float(value) if isinstance(value, int | float) else None for value in values]
         return pa.array(numbers, pa.float64())
     if kinds == {str}:

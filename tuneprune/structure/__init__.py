@@ -3,6 +3,7 @@
 Generic over ``nn.Module`` by names and shapes: no model classes, no data, no training loop.
 """
 
+from tuneprune.structure.check import check_modules
 from tuneprune.structure.cost import CostRule, exchange_budget, group_costs, prunable_params
 from tuneprune.structure.groups import (
     Adaptable,
@@ -14,7 +15,6 @@ from tuneprune.structure.groups import (
     TensorSlice,
     all_groups,
     allocation_of,
-    check_modules,
     describe_module,
     ordinals,
     tensors_of,

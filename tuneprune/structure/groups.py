@@ -3,7 +3,6 @@
 Names and positions only: no scores, no costs, and nothing here changes a model.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -156,10 +155,10 @@ def describe_module(
                 index=index,
                 slices=tuple(part for n in cuts for part in parts[n]),
                 scored=tuple(part for n in scored for part in parts[n]),
-                params=sum(_params(tensors[n], part) for n in cuts for part in parts[n]),
+                params=sum(count_params(tensors[n], part) for n in cuts for part in parts[n]),
             )
         )
-    shared_params = sum(_params(tensors[n]) for n in shared)
+    shared_params = sum(count_params(tensors[n]) for n in shared)
     return PrunableModule(
         name=name,
         layer=layer,
@@ -229,28 +228,16 @@ def allocation_of(modules: Iterable[PrunableModule]) -> Allocation:
     return Allocation(counts={(m.layer, m.kind): len(m.groups) for m in modules})
 
 
-def check_modules(model: nn.Module, modules: Sequence[PrunableModule]) -> None:
-    """Check that a description fits its model, so that surgery by it can not go wrong.
-
-    Every cut tensor must be covered without gap or overlap by its sections in order, and in
-    each section by the groups in order; every count of parameters must be exact.
-
-    Raises:
-        StructureError: naming the first module, group or tensor that does not fit.
-    """
-    tensors = tensors_of(model)
-    places = Counter((module.layer, module.kind) for module in modules)
-    for module in modules:
-        if places[module.layer, module.kind] > 1:
-            raise StructureError(module.name, module.kind, "is listed twice in one layer")
-        _check_groups(module, tensors)
-        _check_coverage(module, tensors)
-        _check_params(module, tensors)
-
-
 def slice_elements(tensor: Tensor, part: TensorSlice) -> int:
     """Return how many elements of ``tensor`` a slice holds."""
     return tensor.numel() // tensor.shape[part.dim] * part.width
+
+
+def count_params(tensor: Tensor, part: TensorSlice | None = None) -> int:
+    """Count the elements of a tensor, or of a slice of it; buffers count nothing."""
+    if not isinstance(tensor, nn.Parameter):
+        return 0
+    return tensor.numel() if part is None else slice_elements(tensor, part)
 
 
 def _parts(name: str, cut: Cut, index: int, num_groups: int) -> tuple[TensorSlice, ...]:
@@ -261,56 +248,3 @@ def _parts(name: str, cut: Cut, index: int, num_groups: int) -> tuple[TensorSlic
         )
         for section, first in enumerate(firsts)
     )
-
-
-def _params(tensor: Tensor, part: TensorSlice | None = None) -> int:
-    """Count the elements of a tensor, or of a slice of it; buffers count nothing."""
-    if not isinstance(tensor, nn.Parameter):
-        return 0
-    return tensor.numel() if part is None else slice_elements(tensor, part)
-
-
-def _check_groups(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
-    for index, group in enumerate(module.groups):
-        expected = (f"{module.name}.{index}", module.name, module.layer, module.kind, index)
-        found = (group.id, group.module, group.layer, group.kind, group.index)
-        if found != expected:
-            raise StructureError(f"group {index} of {module.name}", found, f"must be {expected}")
-        if not group.scored or not set(group.scored) <= set(group.slices):
-            raise StructureError(group.id, group.scored, "must score some of its own slices")
-    names = {part.parameter for group in module.groups for part in group.slices}
-    missing = sorted((names | set(module.shared)) - tensors.keys())
-    if missing:
-        raise StructureError(module.name, missing, "names tensors that the model does not have")
-    both = sorted(names & set(module.shared))
-    if both:
-        raise StructureError(module.name, both, "must be either cut or shared, not both")
-
-
-def _check_coverage(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
-    by_tensor: dict[str, list[tuple[int, int, TensorSlice]]] = {}
-    for group in module.groups:
-        for part in group.slices:
-            entry = (part.section, group.index, part)
-            by_tensor.setdefault(part.parameter, []).append(entry)
-    for name, entries in by_tensor.items():
-        parts = [part for _, _, part in sorted(entries, key=lambda entry: entry[:2])]
-        dims = {part.dim for part in parts}
-        starts = [part.start for part in parts]
-        stops = [part.stop for part in parts]
-        size = tensors[name].shape[parts[0].dim] if len(dims) == 1 else -1
-        if [*starts, size] != [0, *stops]:
-            found = [(part.section, part.start, part.stop) for part in parts]
-            remedy = f"slices must cover one dimension of {tuple(tensors[name].shape)} in order"
-            raise StructureError(name, found, remedy)
-
-
-def _check_params(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
-    total = sum(_params(tensors[name]) for name in module.shared)
-    for group in module.groups:
-        params = sum(_params(tensors[part.parameter], part) for part in group.slices)
-        if params != group.params:
-            raise StructureError(f"{group.id} params", group.params, f"must be {params}")
-        total += params
-    if total != module.params:
-        raise StructureError(f"{module.name} params", module.params, f"must be {total}")

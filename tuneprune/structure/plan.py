@@ -56,9 +56,9 @@ def plan_reallocation(
     Returns:
         A plan whose ``dropped`` and ``grown`` are disjoint. Under ``strict``
         ``cost(grown) <= cost(dropped) <= exchange_params``, and what is left unused of either
-        is less than the next group would have cost. Under ``reference`` both costs pass
-        ``exchange_params`` by at most one group, except that ``cost(grown)`` also passes
-        ``cost(dropped)`` (as long as there are groups left).
+        is less than the next group would have cost. Under ``reference``
+        ``exchange_params < cost(dropped) < cost(grown)``, each passing the one before it by at
+        most one group, as long as there are groups left.
 
     Raises:
         StructureError: the keys differ, a score is not finite, or a number is out of range.
@@ -71,8 +71,7 @@ def plan_reallocation(
     dropped = take(reversed(ranked), costs, exchange_params)
     freed = sum(costs[group] for group in dropped)
     survivors = ranked[: len(ranked) - len(dropped)]
-    grow_budget = freed if rule == "strict" else max(freed, exchange_params)
-    return AdaptationPlan(dropped=dropped, grown=take(survivors, costs, grow_budget))
+    return AdaptationPlan(dropped=dropped, grown=take(survivors, costs, freed))
 
 
 def _take_within(

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tuneprune.errors import StructureError
+from tuneprune.structure.check import check_modules
 from tuneprune.structure.groups import (
     GroupId,
     PrunableModule,
     TensorSlice,
     all_groups,
-    check_modules,
     tensors_of,
 )
 from tuneprune.structure.plan import AdaptationPlan

@@ -120,6 +120,12 @@ def read_sweep_file(out: Path) -> SweepFile:
     return _parsed(sweep)
 
 
+def shown_path(path: Path) -> Path:
+    """Return a path as short as it can be typed here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _parsed(sweep: Mapping[str, Any]) -> SweepFile:
     return SweepFile(**{name: sweep[name] for name in SweepFile.__slots__})
 

@@ -5,8 +5,7 @@ On anything but a terminal, one line for each change of a trial. Fits 100 column
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,24 +14,25 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tuneprune.sweep.folder import shown_path
 from tuneprune.sweep.outcome import SweepOutcome, TrialRow, settings_of
 from tuneprune.sweep.space import Space
 
 _WIDTH = 100
 _BAR_WIDTH = 12
+_TITLES = {"dev_wer": "dev WER", "dev_cer": "dev CER"}
 _STYLES = {"running": "cyan", "finished": "green", "diverged": "red", "failed": "red"}
 
 
 @dataclass(kw_only=True, slots=True)
 class _Trial:
-    """What is known of one trial. Fractions are of its steps; WER is a fraction of words."""
+    """What is known of one trial: share of its steps that is done, error rate as a fraction."""
 
     settings: str
     status: str = "running"
     fraction: float = 0.0
-    dev_wer: float | None = None
+    rate: float | None = None
     reason: str = ""
-    began: float = field(default_factory=time.monotonic)
 
 
 class LiveTable:
@@ -41,6 +41,7 @@ class LiveTable:
     def __init__(self, space: Space, console: Console | None = None) -> None:
         self._console = console if console is not None else Console(stderr=True)
         self._objective = space.search.objective
+        self._title = _TITLES[self._objective.metric]
         self._total = space.search.trials + 1
         self._name = space.name
         self._trials: dict[str, _Trial] = {}
@@ -78,7 +79,7 @@ class LiveTable:
         step, total = metrics.get("step"), metrics.get("total_steps")
         if step is not None and total:
             trial.fraction = step / total
-        trial.dev_wer = metrics.get("dev_wer", trial.dev_wer)
+        trial.rate = metrics.get(self._objective.metric, trial.rate)
 
     def ended(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of how a trial ended."""
@@ -87,8 +88,8 @@ class LiveTable:
         trial.status = metrics.get("status", "failed")
         trial.reason = metrics.get("reason", "")
         trial.fraction = 1.0
-        wer = f"dev WER {percent(trial.dev_wer)}" if trial.dev_wer is not None else trial.reason
-        self._say(f"{trial_id} {trial.status:<9} {wer}   {self._overall()}")
+        rate = f"{self._title} {percent(trial.rate)}" if trial.rate is not None else trial.reason
+        self._say(f"{trial_id} {trial.status:<9} {rate}   {self._overall()}")
 
     def render(self) -> RenderableType:
         """Return the table as it stands now."""
@@ -97,7 +98,7 @@ class LiveTable:
         table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
         table.add_column("", no_wrap=True)
         table.add_column("progress", no_wrap=True)
-        table.add_column("dev WER", no_wrap=True, justify="right")
+        table.add_column(self._title, no_wrap=True, justify="right")
         best = self._best()
         shown, hidden = self._shown(best)
         for trial_id in shown:
@@ -108,7 +109,7 @@ class LiveTable:
                 trial.reason or trial.settings,
                 Text(trial.status, style=_STYLES.get(trial.status, "")),
                 _bar(trial.fraction),
-                Text(percent(trial.dev_wer)) + mark,
+                Text(percent(trial.rate)) + mark,
             )
         more = f"   {hidden} ended trials not shown" if hidden else ""
         return Group(table, Text(f" {self._name}: {self._overall()}{more}", style="bold"))
@@ -116,9 +117,9 @@ class LiveTable:
     def _best(self) -> str | None:
         sign = 1 if self._objective.mode == "min" else -1
         rated = [
-            (sign * trial.dev_wer, trial_id)
+            (sign * trial.rate, trial_id)
             for trial_id, trial in self._trials.items()
-            if trial.status == "finished" and trial.dev_wer is not None
+            if trial.status == "finished" and trial.rate is not None
         ]
         return min(rated)[1] if rated else None
 
@@ -260,17 +261,12 @@ def _failures(failures: Sequence[TrialRow]) -> list[Text]:
 
 
 def _where(outcome: SweepOutcome) -> list[Text]:
-    path = _short_path(outcome.path)
+    path = shown_path(outcome.path)
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    query = "select split, min(wer) from evaluations group by split"
+    query = "select trial_id, dev_wer, test_wer from trials order by dev_wer"
     return [
         Text(f"{ended} in {duration(outcome.seconds)}. Tables: {path}"),
         Text(f"  tuneprune results show {path}"),
         Text(f"  tuneprune results best {path}"),
         Text(f'  tuneprune results sql "{query}" {path}'),
     ]
-
-
-def _short_path(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -44,15 +44,18 @@ def _with_search_value(search: Settings, path: str, value: object) -> Settings:
 
 
 def _narrowed(ranges: Settings, path: str, value: object) -> Settings:
-    """Fix one searched field, and leave out the fields that then never apply."""
+    """Fix one searched field; leave out fields that then never apply, and conditions always met."""
     gone: set[str] = set()
     result: Settings = {}
     for name, parameter in ranges.items():
         when = _mapping(parameter, "when") if isinstance(parameter, Mapping) else {}
-        if gone & set(when) or (path in when and value not in _listed(when[path])):
-            gone.add(name)
-        elif name == path:
+        if name == path:
             result[name] = {"choice": [value], "when": when}
+        elif gone & set(when) or (path in when and value not in _listed(when[path])):
+            gone.add(name)
+        elif path in when:
+            rest = {on: wanted for on, wanted in when.items() if on != path}
+            result[name] = {**parameter, "when": rest}
         else:
             result[name] = parameter
     return result

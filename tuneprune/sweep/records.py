@@ -58,7 +58,7 @@ class TrialRecord:
             train_s=summary.train_s,
             setup_s=summary.setup_s,
             checkpoint=checkpoint,
-            reason="the loss was not finite" if summary.status == "diverged" else None,
+            reason=diverged_reason(summary),
             **{rate: finite_or_none(getattr(summary, rate)) for rate in rates},
         )
 
@@ -83,6 +83,13 @@ def last_line(error: BaseException) -> str:
     said = " ".join(str(error).split())
     line = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return line if len(line) <= 300 else f"{line[:297]}..."
+
+
+def diverged_reason(summary: RunSummary) -> str | None:
+    """Return why a run ended early, or None if it did not."""
+    if summary.status != "diverged":
+        return None
+    return f"the loss was not finite after step {summary.step} of {summary.total_steps}"
 
 
 def finite_or_none(value: float) -> float | None:

@@ -64,8 +64,8 @@ class AskTellSearcher(Searcher):
     """
 
     def __init__(self, space: Space, *, study_name: str, journal: Path | None = None) -> None:
-        objective = space.search.objective
-        super().__init__(metric=objective.metric, mode=objective.mode)
+        # Tune is not told the metric: it would end the sweep when a trial failed without one.
+        super().__init__()
         self._space = space
         self._asked: dict[str, optuna.Trial | None] = {}
         self._proposed = 0
@@ -147,7 +147,7 @@ def _labels(choices: tuple[Any, ...]) -> list[Any]:
 
 
 def _create_study(space: Space, study_name: str, journal: Path | None) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = JournalStorage(JournalFileBackend(str(journal))) if journal else None
     lowest = space.search.objective.mode == "min"
     return optuna.create_study(
@@ -171,5 +171,4 @@ def _sampler(space: Space) -> optuna.samplers.BaseSampler:
             n_startup_trials=settings.startup_trials,
             multivariate=True,
             group=conditional,  # without it, fields that not all trials have are drawn at random
-            warn_independent_sampling=False,
         )

@@ -15,9 +15,12 @@ from ray.tune.experiment import Trial
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import NodeResources, cluster_nodes, ray_cluster
 from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
-from tuneprune.sweep.folder import begin_sweep, end_sweep, make_room, open_folder
+from tuneprune.errors import ResultsError
+from tuneprune.results.reader import open_results
+from tuneprune.sweep.folder import begin_sweep, end_sweep, make_room, open_folder, shown_path
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
+from tuneprune.sweep.records import last_line
 from tuneprune.sweep.resources import TrialResources, plan_resources
 from tuneprune.sweep.search import AskTellSearcher, Proposal
 from tuneprune.sweep.space import Space, configs_to_prepare
@@ -118,8 +121,7 @@ def _run_trials(task: SweepTask, resources: TrialResources, view: LiveTable) -> 
         tuner.fit()
     except KeyboardInterrupt:
         watch.stop_running()
-        shown = os.path.relpath(task.out)
-        line = f"interrupted; what there is: tuneprune results show {shown}"
+        line = f"interrupted; what there is: tuneprune results show {shown_path(task.out)}"
         raise SweepInterrupted(line) from None
 
 
@@ -174,11 +176,27 @@ class TrialWatch(tune.Callback):
     ) -> None:
         proposal = Proposal.from_config(trial.config)
         self._running.pop(proposal.trial_id, None)
-        reason = "its process died (killed, or out of memory)"
-        record_of(self._task, proposal).lost("failed", reason)
+        reason = _reason(trial)
+        if not self._has_ended(proposal.trial_id):
+            record_of(self._task, proposal).lost("failed", reason)
         self._view.ended(proposal.trial_id, {"status": "failed", "reason": reason})
+
+    def _has_ended(self, trial_id: str) -> bool:
+        """Return whether the trial itself could still say how it ended."""
+        try:
+            rows = open_results(self._task.out).table("trials").to_pylist()
+        except ResultsError:
+            return False
+        return any(row["trial_id"] == trial_id and row["status"] != "running" for row in rows)
 
     def stop_running(self) -> None:
         """Record the trials that an interrupt has cut short."""
         for proposal in self._running.values():
             record_of(self._task, proposal).lost("stopped", "interrupted")
+
+
+def _reason(trial: Trial) -> str:
+    error = trial.get_pickled_error()
+    if error is None or isinstance(error, ray.exceptions.RayError):
+        return "its process died (killed, or out of memory)"
+    return last_line(error)

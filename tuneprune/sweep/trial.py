@@ -16,7 +16,7 @@ from ray import tune
 from tuneprune.config import RunConfig
 from tuneprune.distributed.ray_train import Train, run_workers
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.records import TrialRecord, finite_or_none
+from tuneprune.sweep.records import TrialRecord, diverged_reason, finite_or_none
 from tuneprune.sweep.search import Proposal
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
 from tuneprune.training.context import LocalContext
@@ -129,10 +129,7 @@ def _report(metrics: dict[str, float]) -> None:
 
 def _last_metrics(summary: RunSummary) -> Metrics:
     rates = ("dev_wer", "dev_cer", "test_wer", "test_cer")
-    measured = {rate: finite_or_none(getattr(summary, rate)) for rate in rates}
-    return {
-        "status": summary.status,
-        "step": summary.step,
-        "total_steps": summary.total_steps,
-        **{rate: value for rate, value in measured.items() if value is not None},
-    }
+    found: Metrics = {rate: finite_or_none(getattr(summary, rate)) for rate in rates}
+    found |= {"status": summary.status, "reason": diverged_reason(summary)}
+    found |= {"step": summary.step, "total_steps": summary.total_steps}
+    return {name: value for name, value in found.items() if value is not None}

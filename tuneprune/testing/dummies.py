@@ -4,6 +4,7 @@ Shapes: ``B`` batch, ``T`` frames, ``D`` model width, ``C`` convolution channels
 ``K`` head width. No dropout, no front-end; float64, so that identities can be held to 1e-12.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -120,7 +121,7 @@ class _Affine(nn.Module):
         self.bias = nn.Parameter(torch.empty(shape[0]))
 
 
-class _Branch(nn.Module):
+class _Branch(nn.Module, ABC):
     scored: tuple[str, ...]
     shared: tuple[str, ...]
 
@@ -129,11 +130,11 @@ class _Branch(nn.Module):
         self.sizes = sizes
         self.norm = _Affine(sizes.d_model)
 
-    def cuts(self) -> dict[str, Cut]:
-        raise NotImplementedError
+    @abstractmethod
+    def cuts(self) -> dict[str, Cut]: ...
 
-    def branch(self, x_BTD: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def branch(self, x_BTD: Tensor) -> Tensor: ...
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         if not self.norm.weight.numel():

@@ -155,8 +155,9 @@ class TrainingLoop:
         began = time.perf_counter()
         self._agree(plan.fingerprint())
         event = self.hook.apply(plan, self.step)
-        self._wrapped = self._wrap()
-        self.best = Best()
+        if not plan.is_empty:
+            self._wrapped = self._wrap()
+            self.best = Best()
         self._recorder.event(
             event, loss_before=self._last_loss, event_s=time.perf_counter() - began
         )
@@ -175,7 +176,12 @@ class TrainingLoop:
             self._save("best", with_optimizer=False)
         last = self._save("last", with_optimizer=True)
         progress.evaluated(self.step, result.wer)
-        metrics = {"step": float(self.step), "dev_wer": result.wer, "dev_cer": result.cer}
+        metrics = {
+            "step": float(self.step),
+            "total_steps": float(self.total_steps),
+            "dev_wer": result.wer,
+            "dev_cer": result.cer,
+        }
         self._context.report({**metrics, "loss": self._last_loss}, last)
         self._meter.began = time.perf_counter()
 

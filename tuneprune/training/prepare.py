@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from tuneprune.config import RunConfig
 from tuneprune.data.checks import require_sound
-from tuneprune.data.corpus import Corpus, Split
+from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
 from tuneprune.data.features import FeatureStore, prepare_features
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import CorpusError
 from tuneprune.models.frontend import encoder_frames
+
+
+ASSUMED_LABELS = 80  # 79 phonemes and the blank, as on LibriSpeech and TED-LIUM in the papers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,7 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     require_sound(corpus)
     labels = build_labels(config.text, splits["train"].texts)
     for split in splits.values():
-        check_labels(labels, split.texts, split=split.name)
+        check_labels(labels, split.texts, split=split.name, ids=split.ids)
     path = _features(corpus, config, splits, progress=progress)
     train = _long_enough(splits["train"], labels, FeatureStore.open(path), config)
     return Prepared(
@@ -58,6 +61,22 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
         test=splits["test"],
         left_out=len(splits["train"].ids) - len(train.ids),
     )
+
+
+def count_labels(config: RunConfig) -> tuple[int, str]:
+    """Return how many outputs the recogniser has, the blank included, and where that is known from.
+
+    Nothing is made or computed: where neither the corpus nor the recipe of a synthetic one is
+    there to be asked, the number is that of the published phoneme models, and marked as assumed.
+    """
+    if is_corpus(config.corpus.path):
+        split = open_corpus(config.corpus.path).split(
+            config.corpus.train_split, field="corpus.train_split"
+        )
+        return len(build_labels(config.text, split.texts)), "corpus"
+    if config.corpus.synthesis is not None:
+        return len(build_labels(config.text, [" ".join(config.corpus.synthesis.words)])), "synthesis"
+    return ASSUMED_LABELS, "assumed"
 
 
 def labels_fit(frames: NDArray[np.integer], labels: list[list[int]]) -> NDArray[np.bool_]:

@@ -1,0 +1,62 @@
+"""What a sweep found is read from its tables: the best on dev, compared on test."""
+
+import pytest
+
+from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.folder import begin_sweep, end_sweep
+from tuneprune.sweep.outcome import read_outcome, settings_of
+from tuneprune.sweep.space import build_space
+
+
+def write_trial(folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False):
+    writer = TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=1)
+    with writer:
+        writer.add(
+            "trials", step=1, status=status, is_baseline=baseline, dev_wer=dev, dev_cer=dev,
+            test_wer=dev, test_cer=dev, params=1, train_s=60.0,
+            settings='{"adaptation.delta": 0.2}', reason="why" if status == "failed" else None,
+        )  # fmt: skip
+        for number, wrong in enumerate(errors):
+            writer.add(
+                "utterances", step=1, split="test", utterance_id=f"u{number}", speaker="a",
+                language="en", reference="a b", hypothesis="", num_ref_words=2,
+                substitutions=wrong, deletions=0, insertions=0, num_ref_chars=3, char_errors=0,
+            )  # fmt: skip
+
+
+@pytest.fixture
+def outcome(tmp_path, settings):
+    space = build_space(settings)
+    begin_sweep(tmp_path, space)
+    write_trial(tmp_path, "t00", dev=0.3, errors=(1, 1, 2, 2), baseline=True)
+    write_trial(tmp_path, "t01", dev=0.2, errors=(0, 1, 1, 1))
+    write_trial(tmp_path, "t02", dev=0.2, errors=(0, 0, 0, 0))
+    write_trial(tmp_path, "t03", status="failed", dev=0.0)
+    write_trial(tmp_path, "t04", status="diverged")
+    return read_outcome(tmp_path, end_sweep(tmp_path), space)
+
+
+def test_the_best_is_the_first_of_the_finished_with_the_lowest_rate(outcome):
+    assert outcome.best["trial_id"] == "t01"
+    assert settings_of(outcome.best) == {"adaptation.delta": 0.2}
+
+
+def test_the_baseline_is_kept_apart_even_if_it_is_the_best(tmp_path, settings):
+    write_trial(tmp_path, "t00", dev=0.1, baseline=True)
+    write_trial(tmp_path, "t01", dev=0.2)
+    space = build_space(settings)
+    begin_sweep(tmp_path, space)
+    outcome = read_outcome(tmp_path, end_sweep(tmp_path), space)
+    assert (outcome.best["trial_id"], outcome.baseline["trial_id"]) == ("t01", "t00")
+    assert outcome.comparison is None  # no utterances were kept
+
+
+def test_trials_are_counted_by_status_and_failures_are_kept(outcome):
+    assert outcome.counts == {"finished": 3, "failed": 1, "diverged": 1}
+    assert [row["trial_id"] for row in outcome.failures] == ["t03", "t04"]
+
+
+def test_best_and_baseline_are_compared_on_the_test_words(outcome):
+    # By hand: 3 of 8 words wrong against 6 of 8.
+    assert outcome.comparison.difference == pytest.approx(3 / 8 - 6 / 8)
+    assert outcome.comparison.low <= outcome.comparison.difference <= outcome.comparison.high

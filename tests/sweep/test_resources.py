@@ -1,0 +1,50 @@
+"""How many trials run at once is arithmetic, and a space too big for the cluster is refused."""
+
+import pytest
+
+from tuneprune.config import TrainingConfig
+from tuneprune.distributed.cluster import NodeResources
+from tuneprune.errors import ResourceError
+from tuneprune.sweep.resources import plan_resources
+
+
+def nodes(*sizes):
+    return [NodeResources(cpus=cpus, gpus=gpus) for cpus, gpus in sizes]
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "sizes", "concurrent", "use_gpu"),
+    [
+        (1, 1, [(2, 0)], 2, False),
+        (1, 2, [(5, 0)], 2, False),
+        (2, 1, [(2, 0)], 1, False),
+        (2, 1, [(3, 0), (3, 0)], 3, False),
+        (1, 2, [(3, 0), (3, 0)], 2, False),  # a worker's threads are on one machine
+        (1, 1, [(16, 1)], 1, True),
+        (2, 1, [(16, 1)], 8, False),  # one GPU is not enough for two workers
+        (2, 4, [(8, 4), (8, 4)], 2, True),
+    ],
+)
+def test_as_many_trials_as_fit(workers, threads, sizes, concurrent, use_gpu):
+    training = TrainingConfig(workers=workers, num_threads=threads)
+    plan = plan_resources(training, nodes(*sizes))
+    assert (plan.concurrent, plan.use_gpu) == (concurrent, use_gpu)
+
+
+def test_a_limit_lowers_but_never_raises_the_number():
+    training = TrainingConfig()
+    assert plan_resources(training, nodes((4, 0)), limit=3).concurrent == 3
+    assert plan_resources(training, nodes((4, 0)), limit=9).concurrent == 4
+
+
+def test_what_can_not_fit_is_refused_with_the_arithmetic():
+    with pytest.raises(ResourceError) as caught:
+        plan_resources(TrainingConfig(workers=8), nodes((2, 0)))
+    text = str(caught.value)
+    assert text.startswith("training.workers = 8: ")
+    assert "8 x 1 threads need 8 CPUs at once, and there are 2 (1 machine)" in text
+
+
+def test_a_limit_below_one_is_refused(refusal):
+    text = refusal(plan_resources, TrainingConfig(), nodes((2, 0)), limit=0)
+    assert text == "max_concurrent = 0: must be at least 1"

@@ -1,0 +1,130 @@
+"""Whole runs on a tiny corpus: repeatable, resumable bit for bit, and honest when they fail."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tuneprune.config import RunConfig
+from tuneprune.errors import CheckpointError
+from tuneprune.results.reader import open_results
+from tuneprune.results.writer import TableWriter
+from tuneprune.testing.tones import tone_config
+from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.context import LocalContext
+from tuneprune.training.run import RunSummary, train
+
+ADAPTED = (
+    "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: taylor, score_every_steps: 1}",
+    "model.dropout=0.1",
+    "features.spec_augment={}",
+)
+
+
+class StopHere(Exception):
+    """Ends a run as a kill would, at an evaluation."""
+
+
+def run(config: RunConfig, out: Path, *, checkpoint: Path | None = None) -> RunSummary:
+    context = LocalContext(device=torch.device("cpu"), checkpoint=checkpoint)
+    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
+        return train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
+
+
+def run_until(config: RunConfig, out: Path, *, evaluations: int) -> Path:
+    """Train up to the given evaluation, then stop without ceremony; return its checkpoint."""
+    seen: list[float] = []
+
+    def stop(metrics: dict[str, float]) -> None:
+        seen.append(metrics["step"])
+        if len(seen) == evaluations:
+            raise StopHere
+
+    context = LocalContext(device=torch.device("cpu"), on_report=stop)
+    with pytest.raises(StopHere):
+        train(config, context, writer=None, checkpoint_dir=out / "checkpoints")
+    found = find_checkpoint(out / "checkpoints", "last")
+    assert found is not None
+    return found
+
+
+def final_weights(out: Path) -> dict[str, torch.Tensor]:
+    found = find_checkpoint(out / "checkpoints", "last")
+    assert found is not None
+    return load_model_tensors(read_checkpoint(found)).state_dict()
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = final_weights(a), final_weights(b)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    tones: Path, tmp_path: Path
+) -> None:
+    config = tone_config(tones, *ADAPTED)
+    for name in ("a", "b"):
+        run(config, tmp_path / name)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    run(tone_config(tones, *ADAPTED, "seed=2"), tmp_path / "c")
+    other = final_weights(tmp_path / "c")["output.weight"]
+    assert not torch.equal(final_weights(tmp_path / "a")["output.weight"], other)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 3])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(
+    tones: Path, tmp_path: Path, evaluations: int
+) -> None:
+    config = tone_config(tones, *ADAPTED)
+    whole = run(config, tmp_path / "whole")
+    checkpoint = run_until(config, tmp_path / "cut", evaluations=evaluations)
+    resumed = run(config, tmp_path / "cut", checkpoint=checkpoint)
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    same = ("best_step", "dev_wer", "dev_cer", "test_wer", "test_cer", "params")
+    assert [getattr(whole, f) for f in same] == [getattr(resumed, f) for f in same]
+
+
+def test_delta_zero_trains_as_if_there_were_no_method(tones: Path, tmp_path: Path) -> None:
+    nothing = "adaptation={method: grow_drop, at: 0.4, delta: 0.0, scorer: taylor}"
+    run(tone_config(tones), tmp_path / "baseline")
+    run(tone_config(tones, nothing), tmp_path / "delta0")
+    assert_same_weights(tmp_path / "baseline", tmp_path / "delta0")
+
+
+def test_what_happened_is_in_the_tables(tones: Path, tmp_path: Path) -> None:
+    summary = run(tone_config(tones, *ADAPTED, "training.log_every_steps=1"), tmp_path / "r")
+    results = open_results(tmp_path / "r")
+    assert results.table("steps").num_rows == summary.total_steps
+    evaluations = results.table("evaluations").to_pylist()
+    dev = {e["step"]: e["wer"] for e in evaluations if e["split"] == "dev"}
+    assert dev[summary.best_step] == summary.dev_wer
+    assert [e["wer"] for e in evaluations if e["split"] == "test"] == [summary.test_wer]
+    event = results.table("adaptations").to_pylist()[0]
+    assert event["params_after"] == summary.params <= event["params_before"]
+    words = results.table("utterances").to_pylist()
+    errors = sum(
+        u["substitutions"] + u["deletions"] + u["insertions"] for u in words if u["split"] == "test"
+    )
+    total = sum(u["num_ref_words"] for u in words if u["split"] == "test")
+    assert errors / total == pytest.approx(summary.test_wer)
+    steps = sorted(set(results.table("allocations")["step"].to_pylist()))
+    assert steps == [0, event["step"]]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tones: Path, tmp_path: Path) -> None:
+    summary = run(tone_config(tones, "optim.peak_lr=1e30"), tmp_path / "r")
+    assert summary.status == "diverged"
+    assert 0 < summary.step < summary.total_steps
+    assert summary.test_wer != summary.test_wer
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tones: Path, tmp_path: Path) -> None:
+    checkpoint = run_until(tone_config(tones), tmp_path / "a", evaluations=1)
+    with pytest.raises(CheckpointError, match="other settings"):
+        run(tone_config(tones, "seed=9"), tmp_path / "b", checkpoint=checkpoint)
+
+
+def test_a_few_epochs_teach_the_tones(tones: Path, tmp_path: Path) -> None:
+    summary = run(tone_config(tones, "training.epochs=40", "optim.peak_lr=1e-2"), tmp_path / "r")
+    assert summary.dev_cer < 0.5
