@@ -32,7 +32,9 @@ class _Settings(BaseModel):
 class SynthesisConfig(_Settings):
     """A spoken corpus made on the spot with espeak-ng; the same settings give the same bytes."""
 
-    words: tuple[str, ...] = tuple("zero one two three four five six seven eight nine".split())
+    words: tuple[str, ...] = (
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    )  # fmt: skip
     words_per_utterance: tuple[int, int] = (3, 6)
     train_utterances: int = Field(240, ge=1)
     dev_utterances: int = Field(60, ge=1)
@@ -388,10 +390,16 @@ def _fields_at(root: type[BaseModel], location: Sequence[Any]) -> set[str]:
             if part in candidate.model_fields
             for model in _models_in(candidate.model_fields[part].annotation)
         ]
-        candidates = below or [
-            c for c in candidates if getattr(c.model_fields.get("method"), "annotation", None)
-            and part in typing.get_args(c.model_fields["method"].annotation)
-        ] or candidates
+        candidates = (
+            below
+            or [
+                c
+                for c in candidates
+                if getattr(c.model_fields.get("method"), "annotation", None)
+                and part in typing.get_args(c.model_fields["method"].annotation)
+            ]
+            or candidates
+        )
     return {name for candidate in candidates for name in candidate.model_fields}
 
 

@@ -54,7 +54,9 @@ def test_output_does_not_depend_on_padding(frontend: str, norm: str) -> None:
     alone, frames = model(x, torch.tensor([37]))
     beside, frames_padded = model(padded, torch.tensor([37]))
     assert frames == frames_padded
-    torch.testing.assert_close(beside[:, : int(frames)], alone[:, : int(frames)], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        beside[:, : int(frames)], alone[:, : int(frames)], rtol=0, atol=1e-12
+    )
 
 
 def test_weights_depend_on_the_seed_alone_and_leave_the_generator_as_it_was() -> None:
@@ -71,7 +73,7 @@ def test_weights_depend_on_the_seed_alone_and_leave_the_generator_as_it_was() ->
 def test_a_model_built_in_a_shape_has_the_shapes_that_surgery_leaves() -> None:
     changed = build_model(SMALL, num_bins=8, num_labels=5, seed=1)
     plan = AdaptationPlan(
-        dropped=tuple(f"blocks.1.conv.{i}" for i in range(4)) + ("blocks.0.ff1.2",),
+        dropped=(*(f"blocks.1.conv.{i}" for i in range(4)), "blocks.0.ff1.2"),
         grown=("blocks.0.mhsa.1",),
     )
     apply_plan(changed, changed.prunable_modules(), plan, None)

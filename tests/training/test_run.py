@@ -21,7 +21,7 @@ ADAPTED = (
 )
 
 
-class StopHere(Exception):
+class StoppedError(Exception):
     """Ends a run as a kill would, at an evaluation."""
 
 
@@ -38,10 +38,10 @@ def run_until(config: RunConfig, out: Path, *, evaluations: int) -> Path:
     def stop(metrics: dict[str, float]) -> None:
         seen.append(metrics["step"])
         if len(seen) == evaluations:
-            raise StopHere
+            raise StoppedError
 
     context = LocalContext(device=torch.device("cpu"), on_report=stop)
-    with pytest.raises(StopHere):
+    with pytest.raises(StoppedError):
         train(config, context, writer=None, checkpoint_dir=out / "checkpoints")
     found = find_checkpoint(out / "checkpoints", "last")
     assert found is not None

@@ -14,7 +14,6 @@ RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables hold what these would write
     "RAY_AIR_NEW_OUTPUT": "0",  # the newer output prints a banner even when asked for silence
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # tracebacks are in the trials table
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is answered by the sweep
 }
 """Defaults; what the caller's environment already says is kept."""
 

@@ -59,7 +59,7 @@ class ConvolutionModule(SlicedModule):
             gated_BCT,
             self.depthwise.weight,
             self.depthwise.bias,
-            padding=self.depthwise.padding,  # type: ignore[arg-type]  # always a tuple of ints here
+            padding=self.depthwise.padding,
             groups=self.width(),
         )
         hidden_BTC = functional.silu(self.inner_norm(mixed_BCT.transpose(1, 2), valid_BT))
@@ -125,9 +125,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x_BTC: Tensor, valid_BT: Tensor) -> Tensor:
         """Return the normalised input; what it holds outside the utterances is undefined."""
         if self.kind == "layer":
-            return functional.layer_norm(
-                x_BTC, self.weight.shape, self.weight, self.bias, self.eps
-            )
+            return functional.layer_norm(x_BTC, self.weight.shape, self.weight, self.bias, self.eps)
         if self.kind == "group":
             return self._affine(self._group_normalised(x_BTC, valid_BT))
         mean_C, var_C = self._batch_statistics(x_BTC, valid_BT)
@@ -137,7 +135,7 @@ class ChannelNorm(nn.Module):
         return x_BTC * self.weight + self.bias
 
     def _group_normalised(self, x_BTC: Tensor, valid_BT: Tensor) -> Tensor:
-        x_BTGC = x_BTC.unflatten(-1, (-1, self.group_channels))
+        x_BTGC = x_BTC.reshape(*x_BTC.shape[:2], -1, self.group_channels)
         valid = valid_BT[:, :, None, None].to(x_BTC.dtype)
         count = valid.sum(dim=1, keepdim=True) * self.group_channels
         mean = (x_BTGC * valid).sum(dim=(1, 3), keepdim=True) / count

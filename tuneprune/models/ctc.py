@@ -36,7 +36,7 @@ class CtcModel(nn.Module):
         self.output = nn.Linear(config.d_model, num_labels)
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities [B, U, V], float32 or wider, and each utterance's encoder frames."""
+        """Return log-probabilities [B, U, V], at least float32, and the encoder frames of each."""
         x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
         x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
         valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
@@ -92,7 +92,7 @@ def build_model(
     groups = _groups_per_block(config, allocation)
     at_least_one = [{kind: max(n, 1) for kind, n in block.items()} for block in groups]
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.manual_seed(seed)
         model = CtcModel(config, num_bins=num_bins, num_labels=num_labels, groups=at_least_one)
     emptied = tuple(
         module.groups[0].id
@@ -113,9 +113,9 @@ def _groups_per_block(config: ModelConfig, allocation: Allocation | None) -> lis
     if set(counts) != wanted:
         layers = len({layer for layer, _ in counts})
         raise StructureError(
-            "allocation", f"{layers} blocks", f"must name {sorted(uniform)} for each of "
+            "allocation",
+            f"{layers} blocks",
+            f"must name {sorted(uniform)} for each of "
             f"{config.num_blocks} blocks, as the model has them",
         )
-    return [
-        {kind: counts[layer, kind] for kind in uniform} for layer in range(config.num_blocks)
-    ]
+    return [{kind: counts[layer, kind] for kind in uniform} for layer in range(config.num_blocks)]

@@ -36,9 +36,7 @@ class ModelDescription(TypedDict):
     num_labels_from: str
 
 
-def describe_model(
-    config: RunConfig, *, num_labels: int, num_labels_from: str
-) -> ModelDescription:
+def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) -> ModelDescription:
     """Describe the model of a configuration; no memory is taken for its weights.
 
     Args:

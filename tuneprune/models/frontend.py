@@ -7,15 +7,18 @@ Legend: B batch, T frames, F mel bins, C channels, D model width. A valid mask i
 the utterance.
 """
 
+from itertools import pairwise
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tuneprune.config import FrontendConfig
 
-Length = TypeVar("Length", int, Tensor)
+Length = TypeVar("Length", int, Tensor, NDArray[np.int32])
 
 
 def valid_mask(num_frames_B: Tensor, length: int) -> Tensor:
@@ -45,8 +48,7 @@ class VggFrontend(nn.Module):
         super().__init__()
         widths = (1, *channels)
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, kernel_size=3, padding=1)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, b, kernel_size=3, padding=1) for a, b in pairwise(widths)
         )
         self.linear = nn.Linear(channels[-1] * num_bins, d_model)
 

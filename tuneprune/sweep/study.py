@@ -5,6 +5,7 @@ What a trial does is in trial.py, what is proposed in search.py, what is shown i
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,12 @@ def _run_trials(task: SweepTask, resources: TrialResources, view: LiveTable) -> 
             storage_path=str(task.out / "ray"), name="tune", verbose=0, callbacks=[watch]
         ),
     )
-    try:
+    with suppress(KeyboardInterrupt):  # a second Ctrl-C, which cuts Tune's tidying up short
         tuner.fit()
-    except KeyboardInterrupt:
+    if not watch.all_ended:  # Tune has caught a Ctrl-C, and stopped what was running
         watch.stop_running()
         line = f"interrupted; what there is: tuneprune results show {shown_path(task.out)}"
-        raise SweepInterrupted(line) from None
+        raise SweepInterrupted(line)
 
 
 def _request(resources: TrialResources) -> dict[str, float]:
@@ -143,6 +144,12 @@ class TrialWatch(tune.Callback):
         self._task = task
         self._view = view
         self._running: dict[str, Proposal] = {}
+        self._ended = 0
+
+    @property
+    def all_ended(self) -> bool:
+        """Return whether every trial of the sweep has finished, diverged or failed."""
+        return self._ended == self._task.space.search.trials + 1
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the copy that Ray Tune pickles beside its own state."""
@@ -169,6 +176,7 @@ class TrialWatch(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         self._running.pop(trial.config["trial_id"], None)
+        self._ended += 1
         self._view.ended(trial.config["trial_id"], trial.last_result)
 
     def on_trial_error(
@@ -176,6 +184,7 @@ class TrialWatch(tune.Callback):
     ) -> None:
         proposal = Proposal.from_config(trial.config)
         self._running.pop(proposal.trial_id, None)
+        self._ended += 1
         reason = _reason(trial)
         if not self._has_ended(proposal.trial_id):
             record_of(self._task, proposal).lost("failed", reason)

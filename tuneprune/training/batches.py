@@ -110,7 +110,7 @@ class TrainingBatches:
     def _plan_epoch(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
         training, seed = self._config.training, self._config.seed
         rng = np.random.default_rng([seed, epoch, 1])
-        choice = rng.integers(len(self._frames), size=self._frames.shape[1])
+        choice: Indices = rng.integers(len(self._frames), size=self._frames.shape[1:])
         batches = epoch_batches(
             self._frames[choice, np.arange(len(choice))],
             seed=seed,

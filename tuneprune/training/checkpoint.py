@@ -137,7 +137,8 @@ def load_optimizer_tensors(
         if name in by_name:
             optimizer.state[parameter] = {
                 # AdamW keeps its step counter on the parameter's device when it is fused.
-                field: tensor.to(parameter.device) for field, tensor in by_name[name].items()
+                field: tensor.to(parameter.device)
+                for field, tensor in by_name[name].items()
             }
 
 

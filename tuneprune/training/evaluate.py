@@ -52,9 +52,7 @@ class Evaluator:
         self._config = config
         self._encoded = [labels.encode(text) for text in split.texts]
         self._frames = store.num_frames(split.ids, 1.0)
-        self._fits = labels_fit(
-            encoder_frames(config.model.frontend, self._frames), self._encoded
-        )
+        self._fits = labels_fit(encoder_frames(config.model.frontend, self._frames), self._encoded)
 
     @torch.inference_mode()
     def evaluate(self, model: nn.Module, context: RunContext) -> Evaluation:

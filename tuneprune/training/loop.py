@@ -78,9 +78,7 @@ class TrainingLoop:
         self.total_steps = self.batches.total_steps
         self.model = _initial_model(config, prepared, start).to(context.device)
         self.optimizer = build_optimizer(self.model, config.optim)
-        self.hook = build_hook(
-            config.adaptation, self.model, self.optimizer, self.total_steps
-        )
+        self.hook = build_hook(config.adaptation, self.model, self.optimizer, self.total_steps)
         self.step = 0
         self.best = Best()
         self.diverged = False

@@ -4,6 +4,7 @@ After this, a run does not fail on its input; a second run on the same corpus do
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,20 +76,21 @@ def count_labels(config: RunConfig) -> tuple[int, str]:
         )
         return len(build_labels(config.text, split.texts)), "corpus"
     if config.corpus.synthesis is not None:
-        return len(build_labels(config.text, [" ".join(config.corpus.synthesis.words)])), "synthesis"
+        words = " ".join(config.corpus.synthesis.words)
+        return len(build_labels(config.text, [words])), "synthesis"
     return ASSUMED_LABELS, "assumed"
 
 
 def labels_fit(frames: NDArray[np.integer], labels: list[list[int]]) -> NDArray[np.bool_]:
     """Return where CTC has a path: a frame for each label and one between equal neighbours."""
-    needed = [len(seq) + sum(a == b for a, b in zip(seq, seq[1:], strict=False)) for seq in labels]
+    needed = [len(seq) + sum(a == b for a, b in pairwise(seq)) for seq in labels]
     return frames >= np.asarray(needed)
 
 
 def _features(
     corpus: Corpus, config: RunConfig, splits: dict[str, Split], *, progress: bool
 ) -> Path:
-    speeds = {split.name: (1.0,) for split in splits.values()}
+    speeds: dict[str, tuple[float, ...]] = {split.name: (1.0,) for split in splits.values()}
     speeds[splits["train"].name] = config.features.speed_factors
     return prepare_features(
         corpus,
@@ -99,9 +101,7 @@ def _features(
     )
 
 
-def _long_enough(
-    split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig
-) -> Split:
+def _long_enough(split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig) -> Split:
     encoded = [labels.encode(text) for text in split.texts]
     fits = np.ones(len(encoded), dtype=bool)
     for speed in config.features.speed_factors:
@@ -109,7 +109,9 @@ def _long_enough(
         fits &= labels_fit(encoder_frames(config.model.frontend, frames), encoded)
     if not fits.any():
         raise CorpusError(
-            "corpus.train_split", split.name, "every utterance has fewer encoder frames than "
+            "corpus.train_split",
+            split.name,
+            "every utterance has fewer encoder frames than "
             "labels; use longer units (text.unit: phonemes) or longer recordings",
         )
     return _take(split, np.flatnonzero(fits))

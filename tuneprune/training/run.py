@@ -1,4 +1,4 @@
-"""One training run from its configuration to its summary. The same in a process, on Ray, in Tune."""
+"""One training run from configuration to summary: the same in a process, on Ray and in Tune."""
 
 import math
 import time

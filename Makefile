@@ -1,0 +1,43 @@
+# Every target sets up what it needs. VENV may stand anywhere: make test VENV=/somewhere/else
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+# The environment is made anew when what it is made from changes.
+STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+FAST := not slow and not ray and not gpu
+
+.PHONY: help setup sweep test check lint bench clean
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+sweep: setup  ## run the embedded default sweep (synthetic digits, a few minutes)
+	$(RUN)/tuneprune sweep search_spaces/quickstart.yaml
+
+test: setup lint  ## lint, types and all tests
+	$(RUN)/python -m pytest --durations=10
+
+check: setup lint  ## lint, types and the fast tests
+	$(RUN)/python -m pytest -m '$(FAST)'
+
+bench: setup  ## measure what design and README promise, each against its baseline
+	$(RUN)/python tests/benchmarks/run.py
+
+lint: setup
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy tuneprune
+
+setup: $(STAMP)  ## make the environment, once
+
+$(STAMP):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade pip
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[synth,test]'
+	rm -f $(VENV)/.made-from-*
+	touch $@
+
+clean:  ## remove the environment
+	rm -rf $(VENV)
