@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.sweep.folder import begin_sweep, end_sweep, make_room, open_folder, read_sweep_file
+from tuneprune.sweep.folder import contents_of, begin_sweep, end_sweep, make_room, open_folder, read_sweep_file
 from tuneprune.sweep.space import build_space
 
 
@@ -15,33 +15,33 @@ def space(settings):
 
 
 def test_there_is_room_in_a_new_or_empty_folder(tmp_path, space):
-    assert open_folder(tmp_path / "new", space, restart=False) is None
-    assert open_folder(tmp_path, space, restart=False) is None
+    assert open_folder(tmp_path / "new", contents_of(space), restart=False) is None
+    assert open_folder(tmp_path, contents_of(space), restart=False) is None
     assert not (tmp_path / "new").exists()
 
 
 def test_a_finished_sweep_of_the_space_is_returned(tmp_path, space):
-    begun = begin_sweep(tmp_path / "a", space)
+    begun = begin_sweep(tmp_path / "a", contents_of(space))
     ended = end_sweep(tmp_path / "a")
-    held = open_folder(tmp_path / "a", space, restart=False)
+    held = open_folder(tmp_path / "a", contents_of(space), restart=False)
     assert held == ended
     assert held.sweep_id == begun.sweep_id
     assert held.finished_s >= held.started_s
 
 
 def test_an_unfinished_sweep_is_refused_with_the_way_out(tmp_path, space, refusal):
-    begin_sweep(tmp_path, space)
-    text = refusal(open_folder, tmp_path, space, restart=False)
+    begin_sweep(tmp_path, contents_of(space))
+    text = refusal(open_folder, tmp_path, contents_of(space), restart=False)
     assert "unfinished" in text
     assert "--restart" in text
 
 
 def test_another_sweep_is_refused_by_name(tmp_path, settings, space, refusal):
-    begin_sweep(tmp_path, space)
+    begin_sweep(tmp_path, contents_of(space))
     end_sweep(tmp_path)
     settings["base"]["seed"] = 5
     assert "another sweep (small " in refusal(
-        open_folder, tmp_path, build_space(settings), restart=False
+        open_folder, tmp_path, contents_of(build_space(settings)), restart=False
     )
 
 
@@ -49,7 +49,7 @@ def test_another_sweep_is_refused_by_name(tmp_path, settings, space, refusal):
 def test_a_folder_of_something_else_is_refused_even_on_restart(tmp_path, space, restart):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ResultsError, match="not a sweep"):
-        open_folder(tmp_path, space, restart=restart)
+        open_folder(tmp_path, contents_of(space), restart=restart)
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,15 @@ def test_a_folder_of_something_else_is_refused_even_on_restart(tmp_path, space, 
 def test_a_damaged_or_newer_sweep_file_is_refused(tmp_path, space, content, said):
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(ResultsError, match=said):
-        open_folder(tmp_path, space, restart=False)
+        open_folder(tmp_path, contents_of(space), restart=False)
 
 
 def test_restart_moves_the_old_folder_aside_and_keeps_it(tmp_path, space):
     out = tmp_path / "a"
     moved = []
     for _ in range(2):
-        begin_sweep(out, space)
-        assert open_folder(out, space, restart=True) is None
+        begin_sweep(out, contents_of(space))
+        assert open_folder(out, contents_of(space), restart=True) is None
         moved.append(make_room(out))
     assert [path.name for path in moved] == ["a.1", "a.2"]
     assert all(read_sweep_file(path).name == "small" for path in moved)
@@ -74,7 +74,7 @@ def test_restart_moves_the_old_folder_aside_and_keeps_it(tmp_path, space):
 
 
 def test_the_sweep_file_says_what_was_run(tmp_path, space):
-    begin_sweep(tmp_path, space)
+    begin_sweep(tmp_path, contents_of(space))
     held = json.loads((tmp_path / "sweep.json").read_text())
     assert build_space(held["space"]) == space
     assert held["packages"]["ray"].startswith("2.")
@@ -84,4 +84,4 @@ def test_the_sweep_file_says_what_was_run(tmp_path, space):
 
 def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, space, refusal):
     (tmp_path / "file").write_text("")
-    assert "can not be written" in refusal(begin_sweep, tmp_path / "file" / "out", space)
+    assert "can not be written" in refusal(begin_sweep, tmp_path / "file" / "out", contents_of(space))

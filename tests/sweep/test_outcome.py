@@ -3,7 +3,7 @@
 import pytest
 
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.folder import begin_sweep, end_sweep
+from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep
 from tuneprune.sweep.outcome import read_outcome, settings_of
 from tuneprune.sweep.space import build_space
 
@@ -27,7 +27,7 @@ def write_trial(folder, trial_id, *, status="finished", dev=None, errors=(), bas
 @pytest.fixture
 def outcome(tmp_path, settings):
     space = build_space(settings)
-    begin_sweep(tmp_path, space)
+    begin_sweep(tmp_path, contents_of(space))
     write_trial(tmp_path, "t00", dev=0.3, errors=(1, 1, 2, 2), baseline=True)
     write_trial(tmp_path, "t01", dev=0.2, errors=(0, 1, 1, 1))
     write_trial(tmp_path, "t02", dev=0.2, errors=(0, 0, 0, 0))
@@ -45,7 +45,7 @@ def test_the_baseline_is_kept_apart_even_if_it_is_the_best(tmp_path, settings):
     write_trial(tmp_path, "t00", dev=0.1, baseline=True)
     write_trial(tmp_path, "t01", dev=0.2)
     space = build_space(settings)
-    begin_sweep(tmp_path, space)
+    begin_sweep(tmp_path, contents_of(space))
     outcome = read_outcome(tmp_path, end_sweep(tmp_path), space)
     assert (outcome.best["trial_id"], outcome.baseline["trial_id"]) == ("t01", "t00")
     assert outcome.comparison is None  # no utterances were kept

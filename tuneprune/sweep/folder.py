@@ -34,8 +34,36 @@ class SweepFile:
     finished_s: float | None
 
 
-def open_folder(out: Path, space: Space, *, restart: bool) -> SweepFile | None:
-    """Return the finished sweep of this space that ``out`` holds, or None if there is room for one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """What a folder is to hold: a sweep, or a run, which is a sweep of one trial.
+
+    Args:
+        fingerprint: hash of all that decides the outcome.
+        trials: how many there will be, the baseline among them.
+        settings: what it is made from, as JSON can hold it; kept in ``sweep.json``.
+    """
+
+    name: str
+    question: str
+    fingerprint: str
+    trials: int
+    settings: Mapping[str, Any]
+
+
+def contents_of(space: Space) -> Contents:
+    """Return what the folder of a sweep over ``space`` holds."""
+    return Contents(
+        name=space.name,
+        question=space.question.strip(),
+        fingerprint=space.fingerprint(),
+        trials=space.search.trials + 1,
+        settings={"space": space.resolved()},
+    )
+
+
+def open_folder(out: Path, contents: Contents, *, restart: bool) -> SweepFile | None:
+    """Return the finished sweep that ``out`` holds if it is this one, or None if there is room.
 
     Nothing is written or moved; with ``restart``, ``make_room`` will do so.
 
@@ -48,9 +76,9 @@ def open_folder(out: Path, space: Space, *, restart: bool) -> SweepFile | None:
     if restart:
         return None
     kept = "choose another folder, or --restart to move this one aside"
-    if found.fingerprint != space.fingerprint():
+    if found.fingerprint != contents.fingerprint:
         whose = f"{found.name} {found.fingerprint[:8]}"
-        remedy = f"holds another sweep ({whose}; this is {space.fingerprint()[:8]}); {kept}"
+        remedy = f"holds another sweep ({whose}; this is {contents.fingerprint[:8]}); {kept}"
         raise ResultsError("out", out, remedy)
     if found.finished_s is None:
         raise ResultsError("out", out, f"holds this sweep, unfinished; {kept}")
@@ -68,22 +96,22 @@ def make_room(out: Path) -> Path | None:
     return aside
 
 
-def begin_sweep(out: Path, space: Space) -> SweepFile:
+def begin_sweep(out: Path, contents: Contents) -> SweepFile:
     """Make the folder and say in it what will be run, on which versions, by which command."""
     started = time.time()
     stamp = datetime.fromtimestamp(started).strftime("%Y%m%d-%H%M%S")
     sweep = {
         "version": SWEEP_VERSION,
-        "sweep_id": f"{space.name}-{stamp}",
-        "name": space.name,
-        "question": space.question.strip(),
-        "fingerprint": space.fingerprint(),
-        "trials": space.search.trials + 1,
+        "sweep_id": f"{contents.name}-{stamp}",
+        "name": contents.name,
+        "question": contents.question,
+        "fingerprint": contents.fingerprint,
+        "trials": contents.trials,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "packages": _versions(),
         "started_s": started,
         "finished_s": None,
-        "space": space.resolved(),
+        **contents.settings,
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,13 @@ from tuneprune.distributed.cluster import NodeResources, cluster_nodes, ray_clus
 from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
-from tuneprune.sweep.folder import begin_sweep, end_sweep, make_room, open_folder, shown_path
+from tuneprune.sweep.folder import (
+    begin_sweep,
+    contents_of,
+    end_sweep,
+    make_room,
+    open_folder,
+), shown_path
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.records import last_line
@@ -65,7 +71,8 @@ def run_sweep(
     """
     path = out.absolute()
     view = live if live is not None else quiet_table(space)
-    held = open_folder(path, space, restart=restart)
+    contents = contents_of(space)
+    held = open_folder(path, contents, restart=restart)
     if held is not None:
         return read_outcome(path, held, space)
     _check_this_machine(space, max_concurrent)
@@ -74,7 +81,7 @@ def run_sweep(
     with ray_cluster():
         resources = plan_resources(space.base.training, cluster_nodes(), limit=max_concurrent)
         make_room(path)
-        sweep = begin_sweep(path, space)
+        sweep = begin_sweep(path, contents)
         task = SweepTask(
             space=space,
             sweep_id=sweep.sweep_id,
