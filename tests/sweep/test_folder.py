@@ -5,7 +5,14 @@ import json
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.sweep.folder import contents_of, begin_sweep, end_sweep, make_room, open_folder, read_sweep_file
+from tuneprune.sweep.folder import (
+    begin_sweep,
+    contents_of,
+    end_sweep,
+    make_room,
+    open_folder,
+    read_sweep_file,
+)
 from tuneprune.sweep.space import build_space
 
 
@@ -84,4 +91,6 @@ def test_the_sweep_file_says_what_was_run(tmp_path, space):
 
 def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, space, refusal):
     (tmp_path / "file").write_text("")
-    assert "can not be written" in refusal(begin_sweep, tmp_path / "file" / "out", contents_of(space))
+    assert "can not be written" in refusal(
+        begin_sweep, tmp_path / "file" / "out", contents_of(space)
+    )

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -160,7 +161,8 @@ def render_outcome(outcome: SweepOutcome) -> RenderableType:
         lines.append(Text("No trial finished.", style="red"))
     else:
         lines.append(Text(f"Best of {_compared_trials(outcome)}, chosen on dev: ", style="green"))
-        lines.append(Text(f"  {outcome.best['trial_id']}  {_full_settings(outcome.best)}"))
+        settings = Text(f"{outcome.best['trial_id']}  {_full_settings(outcome.best)}")
+        lines.append(Padding(settings, (0, 0, 0, 2)))
     lines += [Text(), _error_rates(outcome), *_verdict(outcome), Text()]
     lines += [*_failures(outcome.failures), *_where(outcome)]
     return Group(*lines)
@@ -263,7 +265,7 @@ def _failures(failures: Sequence[TrialRow]) -> list[Text]:
 def _where(outcome: SweepOutcome) -> list[Text]:
     path = shown_path(outcome.path)
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    query = "select trial_id, dev_wer, test_wer from trials order by dev_wer"
+    query = "select trial_id, test_wer from trials"
     return [
         Text(f"{ended} in {duration(outcome.seconds)}. Tables: {path}"),
         Text(f"  tuneprune results show {path}"),

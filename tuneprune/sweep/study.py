@@ -24,7 +24,8 @@ from tuneprune.sweep.folder import (
     end_sweep,
     make_room,
     open_folder,
-), shown_path
+    shown_path,
+)
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.records import last_line

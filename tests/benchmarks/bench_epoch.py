@@ -1,0 +1,178 @@
+"""One epoch of our whole loop against a plain one around torchaudio's Conformer.
+
+Both train the AN4 space's model in float32 on the same tones, with clipping and with the loss read
+every step, and both models are built beforehand. Ours reads features that were computed once, deals
+batches by length, and also writes its tables, decodes dev and saves two checkpoints. The plain loop
+computes features as it goes, deals as many utterances to a batch at random, and ends with the
+epoch; it is measured with its data in the same process, and with a worker on a core of its own.
+"""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from comparing import Bar, Comparison, take_turns
+from recognisers import TorchaudioCtc, an4_config
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from tuneprune.config import RunConfig, build_config
+from tuneprune.data.torchaudio_door import load_torchaudio
+from tuneprune.results.writer import TableWriter
+from tuneprune.testing.tones import make_tone_corpus, tone_config
+from tuneprune.training.batches import Batch, collate
+from tuneprune.training.context import LocalContext
+from tuneprune.training.loop import TrainingLoop
+from tuneprune.training.prepare import Prepared, prepare
+from tuneprune.training.progress import TrainingProgress
+from tuneprune.training.recording import Recorder
+
+
+def compare(*, quick: bool) -> list[Comparison]:
+    """Train on 1,600 utterances five times in turn; on 300, three times, if ``quick``."""
+    with tempfile.TemporaryDirectory(prefix="tp-") as folder:
+        return compare_epochs(
+            Path(folder), utterances=300 if quick else 1600, repeats=3 if quick else 5
+        )
+
+
+def compare_epochs(folder: Path, *, utterances: int, repeats: int) -> list[Comparison]:
+    make_tone_corpus(folder / "tones", train=utterances)
+    config = _config(folder / "tones")
+    prepared = prepare(config)
+    numbers = itertools.count()
+    taken = take_turns(
+        {
+            "ours": lambda: _our_epoch(config, prepared, folder / f"run-{next(numbers)}"),
+            "plain loop": lambda: _plain_epoch(config, prepared, workers=0),
+            "plain loop + data process": lambda: _plain_epoch(config, prepared, workers=1),
+        },
+        repeats=repeats,
+    )
+    ours = taken.pop("ours")
+    return [
+        Comparison(
+            what=f"epoch, {utterances:,} tones / {how}",
+            ours=ours,
+            baseline=baseline,
+            bar=Bar(kind="faster", limit=1.5),
+        )
+        for how, baseline in taken.items()
+    ]
+
+
+def _config(corpus: Path) -> RunConfig:
+    settings = tone_config(corpus, "features.num_bins=40").model_dump()
+    an4 = an4_config()
+    settings["model"] = an4.model.model_dump()
+    settings["optim"] = an4.optim.model_dump()
+    settings["training"] = {
+        "epochs": 1,
+        "batch_frames": an4.training.batch_frames,
+        "evaluate_every": 1.0,
+    }
+    return build_config(settings)
+
+
+def _our_epoch(config: RunConfig, prepared: Prepared, out: Path) -> float:
+    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
+        loop = TrainingLoop(
+            config,
+            prepared,
+            LocalContext(device=torch.device("cpu")),
+            recorder=Recorder(writer),
+            checkpoints=out / "checkpoints",
+            start=None,
+        )
+        with TrainingProgress(loop.total_steps, first_step=0, show=False) as progress:
+            began = time.perf_counter()
+            loop.run(progress)
+            seconds = time.perf_counter() - began
+    if loop.diverged:
+        raise RuntimeError("our epoch diverged")
+    return seconds
+
+
+def _plain_epoch(config: RunConfig, prepared: Prepared, *, workers: int) -> float:
+    torch.manual_seed(config.seed)
+    model = TorchaudioCtc(
+        config.model, num_bins=config.features.num_bins, num_labels=len(prepared.labels)
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-3)
+    loader = DataLoader(
+        _Recordings(config, prepared),
+        batch_size=_utterances_a_batch(config, prepared),
+        shuffle=True,
+        collate_fn=_collate,
+        num_workers=workers,
+    )
+    began = time.perf_counter()
+    model.train()
+    total = 0.0
+    for batch in loader:
+        optimizer.zero_grad()
+        log_probs_BUV, num_frames_B = model(batch.features_BTF, batch.num_frames_B)
+        loss = functional.ctc_loss(
+            log_probs_BUV.transpose(0, 1),
+            batch.labels,
+            num_frames_B,
+            batch.num_labels_B,
+            zero_infinity=True,
+        )
+        loss.backward()
+        if config.optim.clip_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_grad_norm)
+        optimizer.step()
+        total += loss.item()
+    seconds = time.perf_counter() - began
+    if not np.isfinite(total):
+        raise RuntimeError("the plain epoch diverged")
+    return seconds
+
+
+def _utterances_a_batch(config: RunConfig, prepared: Prepared) -> int:
+    """Return how many utterances our batches have on average."""
+    from tuneprune.data.features import FeatureStore
+    from tuneprune.training.batches import TrainingBatches
+
+    store = FeatureStore.open(prepared.features_path)
+    steps = TrainingBatches(prepared.train, prepared.labels, store, config).total_steps
+    return round(len(prepared.train.ids) / steps)
+
+
+class _Recordings(Dataset):
+    """Log-mel features [T, F] and labels of the training split, computed when asked for."""
+
+    def __init__(self, config: RunConfig, prepared: Prepared) -> None:
+        features = config.features
+        rate_hz = features.sample_rate_hz
+        window = round(rate_hz * features.window_ms / 1000)
+        self._paths = prepared.train.audio
+        self._labels = [prepared.labels.encode(text) for text in prepared.train.texts]
+        self._mel = load_torchaudio().transforms.MelSpectrogram(
+            sample_rate=rate_hz,
+            n_fft=1 << (window - 1).bit_length(),
+            win_length=window,
+            hop_length=round(rate_hz * features.hop_ms / 1000),
+            f_min=features.min_hz,
+            f_max=min(features.max_hz, rate_hz / 2),
+            n_mels=features.num_bins,
+        )
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[int]]:
+        samples, _ = soundfile.read(self._paths[index], dtype="float32")
+        log_TF = self._mel(torch.from_numpy(samples)).clamp(min=1e-10).log().T
+        return (log_TF - log_TF.mean(0)) / log_TF.std(0).clamp(min=1e-2), self._labels[index]
+
+
+def _collate(items: Sequence[tuple[Tensor, list[int]]]) -> Batch:
+    return collate([features for features, _ in items], [labels for _, labels in items])

@@ -1,0 +1,118 @@
+"""The benchmarks' own arithmetic, and the one that needs no clock. Times are never asserted."""
+
+import importlib
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+
+@pytest.fixture(autouse=True)
+def _beside(monkeypatch):
+    """Let benchmarks import each other, as they do when run.py is the script."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+
+@pytest.fixture
+def comparing():
+    return importlib.import_module("comparing")
+
+
+@pytest.fixture
+def run():
+    return importlib.import_module("run")
+
+
+@pytest.fixture
+def compare(comparing):
+    """Return a function that makes a comparison from a kind of bar, its limit and both sides."""
+
+    def compared(kind, limit, ours, baseline, unit="seconds"):
+        bar = comparing.Bar(kind=kind, limit=limit)
+        return comparing.Comparison(
+            what="a thing", ours=ours, baseline=baseline, bar=bar, unit=unit
+        )
+
+    return compared
+
+
+def shown(comparing, *rows):
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(comparing.table_of(rows))
+    return console.export_text().splitlines()
+
+
+def test_sides_take_turns_and_warm_ups_are_not_kept(comparing):
+    calls = []
+
+    def side(name):
+        return lambda: calls.append(name) or float(len(calls))
+
+    taken = comparing.take_turns({"a": side("a"), "b": side("b")}, repeats=2, warmups=1)
+    assert "".join(calls) == "ababab"
+    assert taken == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+
+
+def test_a_bar_is_held_against_the_right_figure(compare):
+    ours, baseline = [1.0, 2.0, 4.0], [3.0, 4.0, 6.0]  # baseline over ours: 3, 2, 1.5
+    assert compare("faster", 2.0, ours, baseline).met
+    assert not compare("faster", 2.1, ours, baseline).met
+    assert compare("ratio", 0.5, ours, baseline).met
+    assert not compare("ratio", 0.4, ours, baseline).met
+    assert compare("value", 2.0, ours, baseline).met
+    assert not compare("value", 1.9, ours, baseline).met
+
+
+def test_ratios_are_of_pairs_so_that_drift_cancels(compare):
+    drifting = compare("faster", 2.0, [1.0, 10.0, 100.0], [2.0, 20.0, 200.0])
+    assert drifting.ratios.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_the_table_shows_figures_units_bars_and_verdicts(comparing, compare):
+    lines = shown(
+        comparing,
+        compare("faster", 1.5, [0.25] * 5, [0.375] * 5),
+        compare("ratio", 0.01, [2e-5] * 5, [1e-3] * 5),
+        compare("value", 0.1, [0.06] * 5, [0.42] * 5, "fraction"),
+    )
+    assert max(map(len, lines)) <= 100
+    assert lines[0].split() == ["what", "ours", "baseline", "ratio", "bar", "met"]
+    words = [" ".join(line.split()) for line in lines[1:]]
+    assert words == [
+        "a thing 250 ±0 ms 375 ±0 ms 1.50 ±0.00 x ≥ 1.5 x yes",
+        "a thing 20.0 ±0.0 us 1.00 ±0.00 ms 2.00 ±0.00 % ≤ 1 % no",
+        "a thing 6.00 ±0.00 % 42.0 ±0.0 % 0.143 ±0.000 x ≤ 10 % yes",
+    ]
+
+
+def test_padding_is_measured_and_printed(run, capsys):
+    assert run.main(["padding", "--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "padding" in printed
+    assert "≤ 10 %" in printed
+
+
+def test_random_batches_deal_everyone_once_and_pad_more(run):
+    padding = run.bench_padding
+    (row,) = padding.compare(quick=True)
+    assert all(0 < ours < random < 1 for ours, random in zip(row.ours, row.baseline, strict=True))
+
+
+def test_a_benchmark_that_breaks_leaves_the_others_their_rows(run, compare, monkeypatch, capsys):
+    def broken(*, quick):
+        raise RuntimeError("no such library")
+
+    monkeypatch.setitem(run.BENCHMARKS, "hook", broken)
+    monkeypatch.setitem(run.BENCHMARKS, "step", lambda quick: [compare("ratio", 1.0, [1.0], [1.0])])
+    assert run.main(["hook", "step"]) == 1
+    captured = capsys.readouterr()
+    assert "a thing" in captured.out
+    assert "could not be run: hook" in captured.out
+    assert "no such library" in captured.err
+
+
+def test_an_unknown_name_is_refused_with_those_there_are(run, capsys):
+    with pytest.raises(SystemExit):
+        run.main(["speed"])
+    assert "'speed' is none of step, hook" in capsys.readouterr().err
