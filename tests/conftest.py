@@ -1,10 +1,12 @@
-"""What several tests need: real speech where there is some, and one thread a test."""
+"""What several tests need: real speech where there is some, tones where there is none."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+
+from tuneprune.testing.tones import make_tone_corpus
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +17,14 @@ def corpora() -> Path:
     if not (folder / "an4" / "manifest.jsonl").is_file():
         pytest.skip(f"no real speech at {folder}; set TUNEPRUNE_CORPORA to the corpora folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tone corpus that tests share and do not change."""
+    path = tmp_path_factory.mktemp("corpora") / "tones"
+    make_tone_corpus(path)
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -62,7 +62,7 @@ _TRIALS = (
 )
 
 _STEPS = (
-    _field("loss", _F64, "nats / utterance", "mean training loss since the row before"),
+    _field("loss", _F64, "nats / encoder frame", "mean loss of a frame since the row before"),
     _field("learning_rate", _F64, "1", "learning rate of this step"),
     _field("grad_norm", _F64, "1", "gradient norm before clipping", null=True),
     _field("step_time_s", _F64, "s / step", "mean wall time since the row before"),
@@ -75,7 +75,7 @@ _EVALUATIONS = (
     _field("split", _TEXT, "name", "corpus split that was recognised"),
     _field("wer", _F64, "fraction", "word error rate"),
     _field("cer", _F64, "fraction", "character error rate", null=True),
-    _field("loss", _F64, "nats / utterance", "mean loss", null=True),
+    _field("loss", _F64, "nats / encoder frame", "mean loss of a frame", null=True),
     _field("substitutions", _I64, "words", "substituted words"),
     _field("deletions", _I64, "words", "deleted words"),
     _field("insertions", _I64, "words", "inserted words"),
@@ -95,7 +95,7 @@ _ADAPTATIONS = (
     _field("grown_params", _I64, "params", "parameters grown"),
     _field("params_before", _I64, "params", "parameters of the model before"),
     _field("params_after", _I64, "params", "parameters of the model after"),
-    _field("loss_before", _F64, "nats / utterance", "last training loss before", null=True),
+    _field("loss_before", _F64, "nats / encoder frame", "last training loss before", null=True),
     _field("event_s", _F64, "s", "wall time of the event", null=True),
     _field("plan_fingerprint", _TEXT, "hex", "hash of the plan; one for all ranks"),
 )

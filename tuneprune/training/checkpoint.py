@@ -71,6 +71,7 @@ def save_checkpoint(
         "versions": {"torch": torch.__version__},
     }
     (beside / "state.json").write_text(json.dumps(state, indent=1))
+    _sync(beside)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(beside, target)
     for older in _of_role(folder, role):
@@ -150,6 +151,16 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
             for field, value in optimizer.state.get(parameter, {}).items()
         }
     )
+
+
+def _sync(folder: Path) -> None:
+    """Force a folder and its files to disk, so that none of it is renamed before it is there."""
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,13 +19,12 @@ from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import CorpusError
 from tuneprune.models.frontend import encoder_frames
 
-
 ASSUMED_LABELS = 80  # 79 phonemes and the blank, as on LibriSpeech and TED-LIUM in the papers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A corpus ready to train on. ``left_out`` training utterances are shorter than their labels."""
+    """A corpus ready to train on; ``left_out`` utterances are shorter than their labels."""
 
     corpus_fingerprint: str
     labels: LabelSet

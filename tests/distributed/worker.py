@@ -1,0 +1,35 @@
+"""One rank of a data-parallel run over gloo, started as a process of its own by the tests.
+
+python worker.py RANK WORLD_SIZE MEETING_FILE CONFIG_JSON OUT
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from tuneprune.config import build_config
+from tuneprune.results.writer import TableWriter
+from tuneprune.training.context import LocalContext
+from tuneprune.training.run import train
+
+
+def main() -> None:
+    rank, world_size = int(sys.argv[1]), int(sys.argv[2])
+    config = build_config(json.loads(Path(sys.argv[4]).read_text()))
+    out = Path(sys.argv[5])
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=world_size
+    )
+    context = LocalContext(rank=rank, world_size=world_size, device=torch.device("cpu"))
+    writer = None
+    if rank == 0:
+        writer = TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed)
+    train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
