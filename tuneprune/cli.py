@@ -92,6 +92,9 @@ def train(
     ] = None,
     overrides: Overrides = None,
     restart: Restart = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this run from its last checkpoint.")
+    ] = False,
 ) -> None:
     """Train one recogniser and record it like a sweep of one trial."""
     from tuneprune.show import print_run
@@ -100,7 +103,7 @@ def train(
     changes = [*(overrides or ()), *([f"training.workers={workers}"] if workers else [])]
     run = build_config(read_run_settings(config, changes))
     folder = out or Path("results") / config.stem
-    summary = train_single(run, name=config.stem, out=folder, restart=restart)
+    summary = train_single(run, name=config.stem, out=folder, restart=restart, resume=resume)
     print_run(summary, folder, Console(width=_width()))
     if summary.status == "diverged":
         raise typer.Exit(1)
@@ -204,21 +207,21 @@ def results_list(
 
 @results_app.command("show")
 def results_show(
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep.")],
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
     table_format: Format = TableFormat.text,
 ) -> None:
     """Show the trials of a sweep, the best first."""
     from tuneprune.results import open_results
     from tuneprune.show import print_table, trial_columns
 
-    results = open_results(sweep)
+    results = open_results(_found(sweep))
     print_table(trial_columns(results.trials()), table_format.value, _width())
     _warn(results.warnings)
 
 
 @results_app.command("best")
 def results_best(
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep.")],
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
     metric: Annotated[str, typer.Option(help="Lowest is best.")] = "dev_wer",
     k: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     table_format: Format = TableFormat.text,
@@ -227,7 +230,7 @@ def results_best(
     from tuneprune.results import open_results
     from tuneprune.show import print_table, trial_columns
 
-    results = open_results(sweep)
+    results = open_results(_found(sweep))
     print_table(trial_columns(results.best(metric, k)), table_format.value, _width())
     _warn(results.warnings)
 
@@ -244,14 +247,14 @@ def results_sql(
     from tuneprune.results import open_results
     from tuneprune.show import print_table
 
-    results = open_results(path)
+    results = open_results(_found(path))
     print_table(results.sql(query), table_format.value, _width())
     _warn(results.warnings)
 
 
 @results_app.command("plot")
 def results_plot(
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep.")],
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures. Default: SWEEP/plots")
     ] = None,
@@ -262,8 +265,15 @@ def results_plot(
     """Draw WER over steps with the events marked, and an allocation before and after."""
     from tuneprune.show import draw_plots
 
-    for path in draw_plots(sweep, out or sweep / "plots", trial):
+    folder = _found(sweep)
+    for path in draw_plots(folder, out or folder / "plots", trial):
         print(path)
+
+
+def _found(sweep: Path) -> Path:
+    """Return the folder that is meant: a path, or the name of a sweep under ``results``."""
+    named = Path("results") / sweep
+    return named if not sweep.exists() and named.is_dir() else sweep
 
 
 def _width() -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tuneprune.config import SpecAugmentConfig
-from tuneprune.data.augment import spec_augment
+from tuneprune.data.augment import draw_masks
 
 TIME_ONLY = SpecAugmentConfig(
     max_time_masks=20, max_time_width_frames=20, frames_per_time_mask=25, max_bin_masks=0
@@ -18,9 +18,9 @@ def ones(num_utterances, frames, bins=80):
 
 
 def augment(features, num_frames, config, seed=0):
-    return spec_augment(
-        features, torch.as_tensor(num_frames), config, torch.Generator().manual_seed(seed)
-    )
+    lengths = torch.as_tensor(num_frames)
+    generator = torch.Generator().manual_seed(seed)
+    return draw_masks(lengths, features.shape[2], config, generator).apply(features)
 
 
 def test_the_same_generator_state_gives_the_same_masks_and_another_gives_others():
@@ -59,14 +59,20 @@ def test_an_utterance_has_at_most_one_time_mask_in_25_frames(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_padding_has_no_time_mask_and_does_not_move_the_masks(seed):
-    lengths = [60, 90]
-    short = augment(ones(2, 90), lengths, SpecAugmentConfig(), seed)
-    long = augment(ones(2, 300), lengths, SpecAugmentConfig(), seed)
-    assert torch.equal(long[:, :90], short)
-    time_only = augment(ones(2, 300), lengths, TIME_ONLY, seed)
+def test_padding_has_no_time_mask_and_other_lengths_do_not_move_the_masks(seed):
+    short = augment(ones(2, 90), [60, 90], SpecAugmentConfig(), seed)
+    long = augment(ones(2, 300), [60, 300], SpecAugmentConfig(), seed)
+    assert torch.equal(long[0, :90], short[0])
+    time_only = augment(ones(2, 300), [60, 300], TIME_ONLY, seed)
     assert bool((time_only[0, 60:] == 1).all())
-    assert bool((time_only[1, 90:] == 1).all())
+
+
+def test_a_part_of_a_batch_has_the_masks_that_it_has_in_the_whole():
+    generator = torch.Generator().manual_seed(3)
+    masks = draw_masks(torch.tensor([90, 60, 40]), 80, SpecAugmentConfig(), generator)
+    whole = masks.apply(ones(3, 90))
+    part = masks.take(torch.tensor([2, 1])).apply(ones(2, 60))
+    assert torch.equal(part, whole[[2, 1], :60])
 
 
 def test_no_masks_change_nothing():

@@ -12,6 +12,7 @@ from torch import distributed
 
 from tuneprune.config import build_config
 from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.records import TrialRecord
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import train
 
@@ -27,6 +28,7 @@ def main() -> None:
     writer = None
     if rank == 0:
         writer = TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed)
+        TrialRecord(writer, config, values={}, is_baseline=False).started()
     train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
     distributed.destroy_process_group()
 

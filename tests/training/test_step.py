@@ -44,11 +44,17 @@ def gradient(
 def test_gradient_does_not_depend_on_ranks_or_accumulation(
     tones: Path, ranks: int, accumulate: int
 ) -> None:
-    config = tone_config(tones, "model.dropout=0", "model.attention_dropout=0")
+    config = tone_config(
+        tones,
+        "model.dropout=0",
+        "model.attention_dropout=0",
+        "features.spec_augment={frames_per_time_mask: 5, max_time_width_frames: 4}",
+    )
     shared = tone_config(
         tones,
         "model.dropout=0",
         "model.attention_dropout=0",
+        "features.spec_augment={frames_per_time_mask: 5, max_time_width_frames: 4}",
         f"training.accumulate={accumulate}",
     )
     model = build_model(config.model, num_bins=20, num_labels=6, seed=1)
@@ -87,10 +93,12 @@ def test_draws_are_a_function_of_seed_step_and_rank() -> None:
         generator = seed_step(*place)
         return float(torch.rand(())), float(torch.rand((), generator=generator))
 
-    places = [(1, 0, 0), (1, 1, 0), (1, 0, 1), (2, 0, 0)]
+    places = [(1, 0, 0), (1, 1, 0), (2, 0, 0), (1, 0, 1)]
     drawn = [draw(*place) for place in places]
     assert drawn == [draw(*place) for place in places]
-    assert len({value for pair in drawn for value in pair}) == 8
+    assert len({value for pair in drawn[:3] for value in pair}) == 6
+    assert drawn[3][0] != drawn[0][0], "ranks drop out different units"
+    assert drawn[3][1] == drawn[0][1], "ranks share the masks of the global batch"
 
 
 @pytest.mark.parametrize(

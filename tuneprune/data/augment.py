@@ -5,35 +5,51 @@ Speed perturbation changes the recording and is part of `features`.
 Shapes: B utterances, T frames, F bins, M masks.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from tuneprune.config import SpecAugmentConfig
 
 
-def spec_augment(
-    features_BTF: Tensor,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Masks:
+    """What is masked in each utterance of a batch: frames [B, T] and bins [B, F], True = masked."""
+
+    time_BT: Tensor
+    bin_BF: Tensor
+
+    def take(self, positions: Tensor) -> "Masks":
+        """Return the masks of some utterances of the batch."""
+        return Masks(time_BT=self.time_BT[positions], bin_BF=self.bin_BF[positions])
+
+    def apply(self, features_BTF: Tensor) -> Tensor:
+        """Return features of at most T frames with 0, the mean of normalised ones, under masks."""
+        time_BT1 = self.time_BT[:, : features_BTF.shape[1], None]
+        masked_BTF = (time_BT1 | self.bin_BF[:, None, :]).to(features_BTF.device)
+        return features_BTF.masked_fill(masked_BTF, 0.0)
+
+
+def draw_masks(
     num_frames_B: Tensor,
+    num_bins: int,
     config: SpecAugmentConfig,
     generator: torch.Generator,
-) -> Tensor:
-    """Set random stretches of time and of bins to 0, which is the mean of normalised features.
+) -> Masks:
+    """Draw the masks of SpecAugment (Park et al. 2019, arXiv:1904.08779), without time warping.
 
-    After Park et al. 2019 (arXiv:1904.08779), without time warping. Every utterance has masks of
-    its own: their number, widths and places are uniform over what the settings allow, places over
-    all that lie inside the utterance. Masks may overlap.
+    Every utterance has masks of its own: their number, widths and places are uniform over what
+    the settings allow, places over all that lie inside the utterance. Masks may overlap.
 
     Args:
-        features_BTF: features, padded over time.
         num_frames_B: integer length of each utterance in frames.
+        num_bins: bins of a frame.
         config: how many masks and how wide.
         generator: the only source of randomness. Its device draws, so the same state gives the
             same masks for a model on any device.
-
-    Returns:
-        A new tensor [B, T, F].
     """
-    _, max_frames, num_bins = features_BTF.shape
+    max_frames = int(num_frames_B.max())
     frames_B = num_frames_B.to(device=generator.device, dtype=torch.int64)
     bins_B = torch.full_like(frames_B, num_bins)
     most_times_B = (frames_B // config.frames_per_time_mask).clamp(max=config.max_time_masks)
@@ -54,8 +70,7 @@ def spec_augment(
         max_width=config.max_bin_width,
         generator=generator,
     )
-    masked_BTF = (time_BT[:, :, None] | bin_BF[:, None, :]).to(features_BTF.device)
-    return features_BTF.masked_fill(masked_BTF, 0.0)
+    return Masks(time_BT=time_BT, bin_BF=bin_BF)
 
 
 def _covered(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tuneprune.config import RunConfig
-from tuneprune.data.augment import spec_augment
+from tuneprune.data.augment import Masks, draw_masks
 from tuneprune.data.batching import epoch_batches, rank_share
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
@@ -97,15 +97,17 @@ class TrainingBatches:
     ) -> list[Batch]:
         """Return this rank's micro-batches, augmented.
 
-        All ranks must go through a backward pass together, so one that gets no utterance gets
+        Masks are drawn for the whole global batch, so that an utterance gets the same ones on
+        whichever rank and in whichever micro-batch it is. All ranks must go through a backward pass together, so one that gets no utterance gets
         the first one at weight 0.
         """
         positions = rank_share(np.arange(len(plan.utterances)), rank=rank, world_size=world_size)
+        masks = self._masks(plan, generator)
         if not len(positions):
-            return [replace(self._batch(plan, np.zeros(1, np.int64), generator), weight=0.0)]
+            return [replace(self._batch(plan, np.zeros(1, np.int64), masks), weight=0.0)]
         accumulate = self._config.training.accumulate
         parts = [positions[part::accumulate] for part in range(accumulate)]
-        return [self._batch(plan, part, generator) for part in parts if len(part)]
+        return [self._batch(plan, part, masks) for part in parts if len(part)]
 
     def _plan_epoch(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
         training, seed = self._config.training, self._config.seed
@@ -120,7 +122,14 @@ class TrainingBatches:
         )
         return batches, choice
 
-    def _batch(self, plan: StepPlan, positions: Indices, generator: torch.Generator) -> Batch:
+    def _masks(self, plan: StepPlan, generator: torch.Generator) -> Masks | None:
+        augment = self._config.features.spec_augment
+        if augment is None:
+            return None
+        frames_B = torch.from_numpy(plan.num_frames)
+        return draw_masks(frames_B, self._store.num_bins, augment, generator)
+
+    def _batch(self, plan: StepPlan, positions: Indices, masks: Masks | None) -> Batch:
         utterances = plan.utterances[positions]
         batch = collate(
             [
@@ -129,11 +138,10 @@ class TrainingBatches:
             ],
             [self._encoded[utterance] for utterance in utterances],
         )
-        augment = self._config.features.spec_augment
-        if augment is None:
+        if masks is None:
             return batch
-        features = spec_augment(batch.features_BTF, batch.num_frames_B, augment, generator)
-        return replace(batch, features_BTF=features)
+        mine = masks.take(torch.from_numpy(positions))
+        return replace(batch, features_BTF=mine.apply(batch.features_BTF))
 
 
 def collate(features: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> Batch:

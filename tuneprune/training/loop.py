@@ -47,7 +47,7 @@ class Meter:
 
 @dataclass(kw_only=True, slots=True)
 class Best:
-    """The evaluation with the lowest dev WER of the present architecture, the earliest of equals."""
+    """The evaluation of the present architecture with the lowest dev WER; of equals, the first."""
 
     step: int = 0
     wer: float = math.inf
@@ -71,7 +71,7 @@ class TrainingLoop:
         self._prepared = prepared
         self._context = context
         self._recorder = recorder
-        self._checkpoints = checkpoints
+        self.checkpoints = checkpoints
         store = FeatureStore.open(prepared.features_path)
         self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
@@ -104,6 +104,10 @@ class TrainingLoop:
             if self.step in self._evaluate_at:
                 self._evaluate(progress)
 
+    def epochs_at(self, step: int) -> float:
+        """Return how many passes over the training split ``step`` finished steps are."""
+        return self._config.training.epochs * step / self.total_steps
+
     def _train_step(self) -> float:
         config, context = self._config, self._context
         plan = self.batches.plan(self.step)
@@ -134,7 +138,7 @@ class TrainingLoop:
     def _update(self, rate: float) -> float:
         limit = self._config.optim.clip_grad_norm
         norm = math.nan
-        if limit is not None or (self.step + 1) % self._config.training.log_every_steps == 0:
+        if limit is not None or self._is_logged(self.step + 1):
             gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
             total = torch.nn.utils.get_total_norm(gradients)
             norm = float(total)
@@ -167,8 +171,7 @@ class TrainingLoop:
 
     def _evaluate(self, progress: TrainingProgress) -> None:
         result = self._dev.evaluate(self.model, self._context)
-        epoch = self._config.training.epochs * self.step / self.total_steps
-        self._recorder.evaluation(self.step, epoch, result)
+        self._recorder.evaluation(self.step, self.epochs_at(self.step), result)
         if result.wer < self.best.wer:
             self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
             self._save("best", with_optimizer=False)
@@ -181,7 +184,7 @@ class TrainingLoop:
             "dev_cer": result.cer,
         }
         self._context.report({**metrics, "loss": self._last_loss}, last)
-        self._meter.began = time.perf_counter()
+        self._meter = Meter()
 
     def _record_step(self, plan: StepPlan, loss: float, rate: float, grad_norm: float) -> None:
         meter = self._meter
@@ -190,7 +193,7 @@ class TrainingLoop:
         meter.frames += int(plan.num_frames.sum())
         meter.padded_frames += plan.padded_frames
         meter.utterances += len(plan.utterances)
-        if self.step % self._config.training.log_every_steps:
+        if not self._is_logged(self.step):
             return
         self._recorder.step(
             self.step,
@@ -203,6 +206,10 @@ class TrainingLoop:
             utterances=meter.utterances,
         )
         self._meter = Meter()
+
+    def _is_logged(self, step: int) -> bool:
+        """Return whether a row of steps ends here; always where time is taken by an evaluation."""
+        return step % self._config.training.log_every_steps == 0 or step in self._evaluate_at
 
     def _sum_over_ranks(self, loss: torch.Tensor) -> float:
         if self._context.world_size > 1:
@@ -225,7 +232,7 @@ class TrainingLoop:
         if self._context.rank:
             return None
         return save_checkpoint(
-            self._checkpoints,
+            self.checkpoints,
             role,
             step=self.step,
             model=self.model,
@@ -260,7 +267,7 @@ def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | No
 
 
 def _evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
-    count = math.floor(1 / every + 1e-9)
+    count = min(math.floor(1 / every + 1e-9), total_steps)
     return frozenset({max(1, round(k * every * total_steps)) for k in range(1, count + 1)}) | {
         total_steps
     }

@@ -91,7 +91,7 @@ def train(
         if prepared.left_out:
             bar.say(f"left out {prepared.left_out} training utterances shorter than their labels")
         loop.run(bar)
-    test = None if loop.diverged else _test(config, prepared, context, recorder, checkpoint_dir)
+    test = None if loop.diverged else _test(config, prepared, context, recorder, loop)
     recorder.flush()
     best = find_checkpoint(checkpoint_dir, "best")
     return RunSummary(
@@ -129,12 +129,12 @@ def _test(
     prepared: Prepared,
     context: RunContext,
     recorder: Recorder,
-    checkpoint_dir: Path,
+    loop: TrainingLoop,
 ) -> Evaluation:
     """Evaluate the best weights on the test split, and keep every utterance of dev and test."""
     if context.world_size > 1:
         torch.distributed.barrier()  # rank 0 may still be writing the last checkpoint
-    path = find_checkpoint(checkpoint_dir, "best")
+    path = find_checkpoint(loop.checkpoints, "best")
     assert path is not None, "the last step is always evaluated, so there is a best checkpoint"
     checkpoint = read_checkpoint(path)
     model = load_model_tensors(checkpoint).to(context.device)
@@ -143,6 +143,6 @@ def _test(
         evaluator = Evaluator(split, prepared.labels, store, config)
         result = evaluator.evaluate(model, context)
         if split is prepared.test:
-            recorder.evaluation(checkpoint.step, float(config.training.epochs), result)
+            recorder.evaluation(checkpoint.step, loop.epochs_at(checkpoint.step), result)
         recorder.utterances(checkpoint.step, split, result)
     return result

@@ -18,12 +18,16 @@ from tuneprune.training.batches import Batch
 def seed_step(seed: int, step: int, rank: int) -> torch.Generator:
     """Make every random draw of a step a function of (seed, step, rank) alone.
 
-    Sets torch's default generator, which dropout uses, and returns one for augmentation. So a
-    checkpoint needs no generator state, and runs that share a history draw alike after it.
+    Sets torch's default generator, which dropout uses, for this rank, and returns one for
+    augmentation, the same on all ranks. So a checkpoint needs no generator state, and runs that
+    share a history draw alike after it.
     """
-    dropout, augment = np.random.SeedSequence([seed, step, rank]).generate_state(2, np.uint64)
-    torch.manual_seed(int(dropout))
-    return torch.Generator().manual_seed(int(augment))
+    torch.manual_seed(_draw_seed(seed, step, 0, rank))
+    return torch.Generator().manual_seed(_draw_seed(seed, step, 1))
+
+
+def _draw_seed(*place: int) -> int:
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -1,0 +1,76 @@
+"""A single run is a sweep of one trial; an interrupted one goes on as if it had not been."""
+
+from pathlib import Path
+
+import pytest
+
+from tuneprune.config import RunConfig
+from tuneprune.errors import ResultsError
+from tuneprune.results.reader import open_results
+from tuneprune.sweep import single
+from tuneprune.sweep.single import train_single
+from tuneprune.testing.tones import tone_config
+from tuneprune.training.context import LocalContext
+
+EVENT = "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: taylor, score_every_steps: 1}"
+
+
+@pytest.fixture
+def config(tones: Path) -> RunConfig:
+    return tone_config(tones, EVENT, "model.dropout=0.1")
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, evaluations: int) -> None:
+    """Make the next runs end as Ctrl-C would, at the given evaluation."""
+    seen: list[float] = []
+
+    def report(self: LocalContext, metrics: dict[str, float], checkpoint: Path | None) -> None:
+        seen.append(metrics["step"])
+        if len(seen) == evaluations:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(single.LocalContext, "report", report)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_numbers(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train_single(config, name="r", out=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(KeyboardInterrupt, match="--resume"):
+            train_single(config, name="r", out=tmp_path / "cut")
+    assert open_results(tmp_path / "cut").trials()["status"].to_pylist() == ["stopped"]
+    resumed = train_single(config, name="r", out=tmp_path / "cut", resume=True)
+    assert (resumed.dev_wer, resumed.test_wer) == (whole.dev_wer, whole.test_wer)
+    rows = [
+        open_results(tmp_path / name).evaluations().select(["step", "split", "wer", "loss"])
+        for name in ("whole", "cut")
+    ]
+    assert rows[0].equals(rows[1])
+    assert open_results(tmp_path / "cut").trials()["status"].to_pylist() == ["finished"]
+
+
+def test_there_is_nothing_to_resume_in_a_finished_run_or_another(
+    config: RunConfig, tones: Path, tmp_path: Path
+) -> None:
+    train_single(config, name="r", out=tmp_path / "r")
+    with pytest.raises(ResultsError, match="finished"):
+        train_single(config, name="r", out=tmp_path / "r", resume=True)
+    with pytest.raises(ResultsError, match="another run"):
+        train_single(tone_config(tones), name="r", out=tmp_path / "r", resume=True)
+
+
+def test_a_failed_run_is_recorded_with_its_traceback(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("a disk that is full")
+
+    monkeypatch.setattr(single, "train", fail)
+    with pytest.raises(RuntimeError):
+        train_single(config, name="r", out=tmp_path / "r")
+    row = open_results(tmp_path / "r").trials().to_pylist()[0]
+    assert row["status"] == "failed"
+    assert row["reason"] == "RuntimeError: a disk that is full"
+    assert "in fail" in row["traceback"]
