@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from tuneprune.config import build_config, read_run_settings
-from tuneprune.errors import CorpusError, TunepruneError
+from tuneprune.errors import CorpusError, Interrupted, TunepruneError
 
 # Commands import what they need when they run: `--help` must not wait for torch and Ray.
 
@@ -39,8 +39,16 @@ class TableFormat(StrEnum):
     """How a table is printed."""
 
     text = "text"
+    markdown = "markdown"
     json = "json"
     csv = "csv"
+
+
+class Block(StrEnum):
+    """What a comparison draws with replacement."""
+
+    utterance = "utterance"
+    speaker = "speaker"
 
 
 Format = Annotated[TableFormat, typer.Option("--format", help="How to print the table.")]
@@ -50,12 +58,9 @@ def main() -> None:
     """Run the command line. Wrong input ends in one line on standard error and exit code 2."""
     try:
         app()
-    except TunepruneError as error:
+    except (TunepruneError, Interrupted) as error:
         print(f"tuneprune: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt as interrupt:
-        print(f"\ntuneprune: {interrupt or 'interrupted'}", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 @app.command()
@@ -63,7 +68,8 @@ def describe(
     config: Annotated[Path, typer.Argument(help="A run's YAML, or a search space.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     labels: Annotated[
-        int | None, typer.Option(help="Outputs with the blank; default: those of the corpus.")
+        int | None,
+        typer.Option(min=2, help="Outputs with the blank; default: those of the corpus."),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
@@ -73,7 +79,7 @@ def describe(
     from tuneprune.training.prepare import count_labels
 
     run = build_config(read_run_settings(config, overrides or ()))
-    number, source = (labels, "option") if labels else count_labels(run)
+    number, source = (labels, "option") if labels is not None else count_labels(run)
     description = describe_model(run, num_labels=number, num_labels_from=source)
     if as_json:
         print(json.dumps(description, indent=2))
@@ -202,7 +208,11 @@ def results_list(
     from tuneprune.results import list_sweeps
     from tuneprune.show import print_table
 
-    print_table(list_sweeps(root), table_format.value, _width())
+    found = list_sweeps(root)
+    readable = found.filter(found["trials"].is_valid()).drop_columns("problem")
+    print_table(readable, table_format.value, _width())
+    problems = found.filter(found["problem"].is_valid()).to_pylist()
+    _warn([f"{row['folder']}: {row['problem']}" for row in problems])
 
 
 @results_app.command("show")
@@ -210,12 +220,13 @@ def results_show(
     sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
     table_format: Format = TableFormat.text,
 ) -> None:
-    """Show the trials of a sweep, the best first."""
+    """Show the trials of a sweep, the best on dev first, failed ones last."""
     from tuneprune.results import open_results
-    from tuneprune.show import print_table, trial_columns
+    from tuneprune.show import print_table, ranked_trials, trial_columns
 
     results = open_results(_found(sweep))
-    print_table(trial_columns(results.trials()), table_format.value, _width())
+    table = trial_columns(results, ranked_trials(results))
+    print_table(table, table_format.value, _width(), searched=results.searched())
     _warn(results.warnings)
 
 
@@ -226,12 +237,44 @@ def results_best(
     k: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     table_format: Format = TableFormat.text,
 ) -> None:
-    """Show the best trials of a sweep."""
+    """Show the best finished trials of a sweep, the baseline among them."""
     from tuneprune.results import open_results
     from tuneprune.show import print_table, trial_columns
 
     results = open_results(_found(sweep))
-    print_table(trial_columns(results.best(metric, k)), table_format.value, _width())
+    table = trial_columns(results, results.best(metric, k), metric)
+    print_table(table, table_format.value, _width(), searched=results.searched())
+    _warn(results.warnings)
+
+
+@results_app.command("compare")
+def results_compare(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    a: Annotated[str, typer.Argument(help="A trial.")],
+    b: Annotated[str, typer.Argument(help="The trial to compare it with.")],
+    split: Annotated[
+        str | None, typer.Option(help="What both recognised. Default: the test split")
+    ] = None,
+    by: Annotated[
+        Block, typer.Option(help="Draw utterances, or all of a speaker together.")
+    ] = Block.utterance,
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Say whether trial A differs from trial B by more than chance."""
+    from tuneprune.results import compare_trials, open_results
+    from tuneprune.show import comparison_row, print_table
+
+    results = open_results(_found(sweep))
+    chosen = split or results.split_name("test")
+    found = compare_trials(
+        results, a, b, split=chosen, block="speaker" if by is Block.speaker else "utterance"
+    )
+    print_table(comparison_row(a, b, found), table_format.value, _width())
+    if table_format in (TableFormat.text, TableFormat.markdown):
+        print(
+            f"\nWord error rates on {chosen}. Difference (A minus B) and its 95 % interval, low to"
+        )
+        print(f"high, in points; by paired bootstrap over {by.value}s.")
     _warn(results.warnings)
 
 
@@ -245,10 +288,10 @@ def results_sql(
 ) -> None:
     """Run a query over the tables with DuckDB."""
     from tuneprune.results import open_results
-    from tuneprune.show import print_table
+    from tuneprune.show import print_answer
 
     results = open_results(_found(path))
-    print_table(results.sql(query), table_format.value, _width())
+    print_answer(results.sql(query), table_format.value, _width())
     _warn(results.warnings)
 
 
@@ -261,13 +304,38 @@ def results_plot(
     trial: Annotated[
         str | None, typer.Option(help="Whose allocation to draw. Default: the best trial's")
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Whose error rate to draw. Default: the dev split's")
+    ] = None,
 ) -> None:
     """Draw WER over steps with the events marked, and an allocation before and after."""
+    from tuneprune.results import open_results
     from tuneprune.show import draw_plots
 
     folder = _found(sweep)
-    for path in draw_plots(folder, out or folder / "plots", trial):
+    results = open_results(folder)
+    for path in draw_plots(results, out or folder / "plots", trial, split):
         print(path)
+    _warn(results.warnings)
+
+
+@results_app.command("export")
+def results_export(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    tables: Annotated[
+        str | None,
+        typer.Option(help="Default: trials,adaptations,allocations,utterances", metavar="A,B,..."),
+    ] = None,
+) -> None:
+    """Put tables of a sweep into a small folder that can be kept, and opened, like a sweep's."""
+    from tuneprune.results import EXPORTED, export_sweep, open_results
+
+    results = open_results(_found(sweep))
+    names = EXPORTED if tables is None else [name.strip() for name in tables.split(",")]
+    for path in export_sweep(results, out, tables=names):
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    _warn(results.warnings)
 
 
 def _found(sweep: Path) -> Path:

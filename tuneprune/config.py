@@ -70,6 +70,12 @@ class CorpusConfig(_Settings):
     dev_split: str = "dev"
     test_split: str = "test"
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({self.train_split, self.dev_split, self.test_split}) < 3:
+            raise ValueError("train_split, dev_split and test_split must be three different splits")
+        return self
+
 
 class SpecAugmentConfig(_Settings):
     """Masks on the features (Park et al. 2019), drawn anew for every utterance and epoch.
@@ -104,6 +110,11 @@ class FeaturesConfig(_Settings):
             raise ValueError("speed_factors must hold at least one factor, each in [0.5, 2]")
         if len(set(self.speed_factors)) != len(self.speed_factors):
             raise ValueError("speed_factors must not repeat a factor")
+        if self.normalise == "none" and self.spec_augment is not None:
+            raise ValueError(
+                "spec_augment must be null when normalise is 'none': its masks are zeros, which "
+                "are the mean of normalised features only"
+            )
         if self.min_hz >= min(self.max_hz, self.sample_rate_hz / 2):
             raise ValueError("min_hz must be below max_hz and below half the sample rate")
         return self
@@ -247,7 +258,17 @@ class GrowDropConfig(_Settings):
     cost: Literal["exact", "module_share"] = "exact"
     optimizer_state: Literal["slice", "reset"] = "slice"
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.budget == "strict" and self.cost == "module_share":
+            raise ValueError(
+                "cost: module_share goes with budget: reference only; a strict budget counts the "
+                "parameters that really come and go (cost: exact)"
+            )
+        return self
 
+
+METHODS: dict[str, type[_Settings]] = {"none": NoAdaptation, "grow_drop": GrowDropConfig}
 Adaptation = Annotated[NoAdaptation | GrowDropConfig, Field(discriminator="method")]
 
 
@@ -351,18 +372,19 @@ def with_value(settings: Mapping[str, Any], path: str, value: Any) -> dict[str, 
 def as_config_error(error: pydantic.ValidationError, root: type[BaseModel]) -> ConfigError:
     """Turn pydantic's report into one line: the first problem, with a remedy."""
     problem = error.errors(include_url=False)[0]
-    location = [part for part in problem["loc"] if part not in ("none", "grow_drop")]
+    location = _without_tags(problem["loc"])
     field = ".".join(str(part) for part in location) or "settings"
     value, kind = problem["input"], problem["type"]
     if kind == "missing":
         return ConfigError(field, None, "must be given; it has no default")
     if kind == "extra_forbidden":
-        return ConfigError(field, value, _nearest_key(location, root, error))
+        return ConfigError(field, value, _nearest_key(problem["loc"], root))
+    methods = " or ".join(repr(method) for method in METHODS)
     if kind == "union_tag_not_found":
-        return ConfigError(f"{field}.method", None, "must be given: 'none' or 'grow_drop'")
+        return ConfigError(f"{field}.method", None, f"must be given: {methods}")
     if kind == "union_tag_invalid":
         got = value.get("method") if isinstance(value, Mapping) else value
-        return ConfigError(f"{field}.method", got, "must be 'none' or 'grow_drop'")
+        return ConfigError(f"{field}.method", got, f"must be {methods}")
     if kind == "value_error":
         shown = value if not isinstance(value, Mapping) else dict(value)
         message = problem["msg"].removeprefix("Value error, ")
@@ -371,36 +393,36 @@ def as_config_error(error: pydantic.ValidationError, root: type[BaseModel]) -> C
     return ConfigError(field, value, message[0].lower() + message[1:])
 
 
-def _nearest_key(
-    location: Sequence[Any], root: type[BaseModel], error: pydantic.ValidationError
-) -> str:
-    raw = error.errors(include_url=False)[0]["loc"]
-    known = sorted(_fields_at(root, raw[:-1]))
+def _without_tags(location: Sequence[int | str]) -> list[int | str]:
+    """Leave out the method's name, which pydantic puts behind the field of a union."""
+    return [
+        part
+        for index, part in enumerate(location)
+        if not (index and location[index - 1] == "adaptation" and part in METHODS)
+    ]
+
+
+def _nearest_key(location: Sequence[int | str], root: type[BaseModel]) -> str:
+    known = sorted(_fields_at(root, location[:-1]))
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
     return f"is not a setting; {hint}"
 
 
-def _fields_at(root: type[BaseModel], location: Sequence[Any]) -> set[str]:
-    candidates: list[type[BaseModel]] = [root]
+def _fields_at(root: type[BaseModel], location: Sequence[int | str]) -> set[str]:
+    """Return the names of the fields of the model that stands at a location."""
+    models = [root]
     for part in location:
-        below = [
-            model
-            for candidate in candidates
-            if part in candidate.model_fields
-            for model in _models_in(candidate.model_fields[part].annotation)
-        ]
-        candidates = (
-            below
-            or [
-                c
-                for c in candidates
-                if getattr(c.model_fields.get("method"), "annotation", None)
-                and part in typing.get_args(c.model_fields["method"].annotation)
+        if part in METHODS and METHODS[str(part)] in models:
+            models = [METHODS[str(part)]]
+        else:
+            models = [
+                below
+                for model in models
+                if part in model.model_fields
+                for below in _models_in(model.model_fields[str(part)].annotation)
             ]
-            or candidates
-        )
-    return {name for candidate in candidates for name in candidate.model_fields}
+    return {name for model in models for name in model.model_fields}
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -50,3 +50,13 @@ class ResultsError(TunepruneError):
 
 class ResourceError(TunepruneError):
     """A run that asks for more than the machine or cluster has."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM in the middle of work; the text is one line that says what to do next.
+
+    No KeyboardInterrupt, because Typer swallows those and what they say, and no TunepruneError,
+    because nothing that was given was wrong. The command line exits with 130, as shells expect.
+    """
+
+    exit_code = 130

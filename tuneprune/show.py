@@ -1,23 +1,28 @@
 """What commands print: tables that fit a terminal, and the pictures of a sweep.
 
-It formats values that others computed.
+It formats values that others computed. Text from outside is never taken for markup.
 """
 
-import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tuneprune.data.corpus import Corpus
 from tuneprune.models.describe import ModelDescription
-from tuneprune.results import open_results, plot_allocation, plot_learning_curves
+from tuneprune.results.compare import Comparison
+from tuneprune.results.figures import save_figure
+from tuneprune.results.formats import as_csv, as_json, as_markdown
+from tuneprune.results.layout import Column, fitted
+from tuneprune.results.plots import allocation_panels, learning_curves
 from tuneprune.results.reader import Results
+from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.live import duration, percent
 from tuneprune.training.run import RunSummary
 
@@ -27,7 +32,8 @@ _LABELS_FROM = {
     "option": "as asked for",
     "assumed": "assumed: the corpus is not here; say --labels N",
 }
-_TRIAL_COLUMNS = ("trial_id", "status", "dev_wer", "test_wer", "params", "train_s")
+_RATES = ("dev_wer", "test_wer")
+_STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
 
 
 def describe_table(description: ModelDescription) -> RenderableType:
@@ -57,7 +63,7 @@ def corpus_table(corpus: Corpus) -> RenderableType:
     for name in corpus.split_names:
         split = corpus.split(name)
         table.add_row(
-            name,
+            Text(name),
             f"{len(split.ids):,}",
             f"{split.duration_s.sum() / 3600:.2f}",
             f"{len(set(split.speakers)):,}",
@@ -70,9 +76,10 @@ def corpus_table(corpus: Corpus) -> RenderableType:
 def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
     """Print how a single run ended and where to look."""
     if summary.status == "diverged":
-        console.print(f"diverged: the loss was not finite after step {summary.step}", style="red")
+        line = f"diverged: the loss was not finite after step {summary.step}"
+        console.print(Text(line, style="red"))
     else:
-        table = _table("", "WER", "CER")
+        table = _table("split", "WER", "CER")
         table.add_row("dev", percent(summary.dev_wer), percent(summary.dev_cer))
         table.add_row("test", percent(summary.test_wer), percent(summary.test_cer))
         console.print(table)
@@ -81,69 +88,170 @@ def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
         f"{duration(summary.train_s)} after {duration(summary.setup_s)} of set-up; "
         f"best on dev at step {summary.best_step:,}"
     )
-    console.print(f"Tables and checkpoints: {folder}", soft_wrap=True)
-    console.print(f"  tuneprune results show {folder}", soft_wrap=True)
+    # Not wrapped: they are to be copied.
+    console.print(Text(f"Tables and checkpoints: {folder}"), soft_wrap=True)
+    command = shell_command("results", "show", folder)
+    console.print(Text(f"  {command}"), soft_wrap=True)
 
 
-def trial_columns(trials: pa.Table) -> pa.Table:
-    """Return the columns of trials that a person compares: settings, WER, size and time."""
-    # What a trial was asked to vary follows the fixed columns of the table.
-    searched = trials.column_names[trials.column_names.index("checkpoint") + 1 :]
-    first, *others = _TRIAL_COLUMNS
-    ordered = trials.sort_by([("dev_wer", "ascending")])
-    return ordered.select([first, *searched, *others])
+def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -> pa.Table:
+    """Return the columns of trials that a person compares, in the order of ``trials``.
+
+    Name, searched settings, status, ``metric``, WER, size and time.
+    """
+    one_sweep = pc.count_distinct(trials["sweep_id"]).as_py() <= 1
+    first = ("trial_id",) if one_sweep else ("sweep_id", "trial_id")
+    names = (*first, *results.searched(), "status", metric, *_RATES, "params", "train_s")
+    return trials.select(list(dict.fromkeys(names)))
 
 
-def print_table(table: pa.Table, table_format: str, width: int) -> None:
-    """Print a table as text in ``width`` columns, as a JSON list of rows, or as CSV."""
-    if table_format == "json":
-        print(json.dumps(table.to_pylist(), indent=1, default=str))
-    elif table_format == "csv":
-        pyarrow.csv.write_csv(table, sys.stdout.buffer)
-    else:
-        text = _table(*(name.split(".")[-1] for name in table.column_names))
-        for row in table.to_pylist():
-            text.add_row(*(_cell(name, value) for name, value in row.items()))
-        Console(width=width).print(text)
+def ranked_trials(results: Results) -> pa.Table:
+    """Return all trials: finished ones by WER on dev, then those that run, failed ones last."""
+    trials = results.trials()
+    place = pc.index_in(trials["status"], pa.array(_STATUS_ORDER))
+    keys = [(name, "ascending") for name in ("place", "dev_wer", "trial_id", "sweep_id")]
+    return trials.append_column("place", place).sort_by(keys).drop_columns("place")
 
 
-def draw_plots(sweep: Path, out: Path, trial: str | None) -> list[Path]:
-    """Draw learning curves and the allocation of one trial as PNG and SVG; return the files."""
-    results = open_results(sweep)
+def comparison_row(a: str, b: str, comparison: Comparison) -> pa.Table:
+    """Return a comparison as a table of one row, rates as fractions."""
+    found = {name: [getattr(comparison, name)] for name in Comparison.__slots__}
+    return pa.table({"a": [a], "b": [b], **found})
+
+
+def print_table(
+    table: pa.Table, table_format: str, width: int, *, searched: Sequence[str] = ()
+) -> None:
+    """Print a table of ours: rates, times and counts as people read them.
+
+    Args:
+        table: columns named as in the tables of results, in their units.
+        table_format: ``text``, ``markdown``, ``json`` or ``csv``; the last two print raw values.
+        width: columns of text to print in.
+        searched: columns that are searched settings; named by the last part of their path.
+    """
+    _print(table, table_format, width, _short_names(table.column_names, searched), _FORMATS)
+
+
+def print_answer(table: pa.Table, table_format: str, width: int) -> None:
+    """Print the answer to a query as it is, but for digits after the sixth in text."""
+    _print(table, table_format, width, table.column_names, {})
+
+
+def draw_plots(results: Results, out: Path, trial: str | None, split: str | None) -> list[Path]:
+    """Draw learning curves and the allocation of one trial as PNG and SVG; return the files.
+
+    Nothing is written before everything is known to be there.
+
+    Args:
+        results: one sweep.
+        out: folder for the pictures.
+        trial: whose allocation to draw; the best trial's that adapted, if None.
+        split: whose error rate to draw; that of the dev split, if None.
+    """
+    figures = {"learning_curves": learning_curves(results, split=split)}
     chosen = trial or _best_adapted(results)
+    if chosen is not None:
+        figures[f"allocation_{chosen}"] = allocation_panels(results, chosen)
     drawn: list[Path] = []
-    for suffix in (".png", ".svg"):
-        curves = out / f"learning_curves{suffix}"
-        plot_learning_curves(results, curves)
-        drawn.append(curves)
-        if chosen is not None:
-            allocation = out / f"allocation_{chosen}{suffix}"
-            plot_allocation(results, chosen, allocation)
-            drawn.append(allocation)
+    for name, figure in figures.items():
+        for suffix in (".png", ".svg"):
+            save_figure(figure, out / f"{name}{suffix}")
+            drawn.append(out / f"{name}{suffix}")
     return sorted(drawn)
 
 
 def _best_adapted(results: Results) -> str | None:
     adapted = set(results.adaptations()["trial_id"].to_pylist())
-    ranked: Sequence[str] = results.best(k=results.trials().num_rows)["trial_id"].to_pylist()
-    return next((trial for trial in ranked if trial in adapted), None)
+    ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
+    names: list[str] = ranked["trial_id"].to_pylist()
+    return next((name for name in names if name in adapted), None)
 
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _cell(name: str, value: object) -> str:
+def _short_names(names: Sequence[str], searched: Sequence[str]) -> list[str]:
+    """Return names for people; a setting whose short name is taken keeps its path."""
+    short = [name.split(".")[-1] if name in searched else name for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
+
+
+_Format = Callable[[float], str]
+
+
+def _print(
+    table: pa.Table,
+    table_format: str,
+    width: int,
+    names: Sequence[str],
+    formats: dict[str, _Format],
+) -> None:
+    if table_format == "json":
+        print(as_json(table))
+        return
+    if table_format == "csv":
+        print(as_csv(table), end="")
+        return
+    columns = [
+        Column(
+            name=name,
+            cells=[_cell(value, formats.get(field.name)) for value in values.to_pylist()],
+            is_number=_is_number(field.type),
+        )
+        for name, field, values in zip(names, table.schema, table.columns, strict=True)
+    ]
+    if table_format == "markdown":
+        rows = list(zip(*(column.cells for column in columns), strict=True))
+        print(as_markdown(names, rows, [column.is_number for column in columns]))
+    else:
+        Console(width=width).print(fitted(columns, width))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind))
+
+
+def _cell(value: object, form: _Format | None) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if name.endswith(("wer", "cer")):
-            return percent(value)
-        return duration(value) if name == "train_s" else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and name != "seed" else str(value)
+        return "true" if value else "false"
+    if isinstance(value, Decimal):  # DuckDB's sums of whole numbers
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, int | float):
+        if form is not None:
+            return form(value)
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_cell(one, None) for one in value)}]"
+    return str(value)
+
+
+def _minute(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
+
+
+def _count(number: float) -> str:
+    return f"{number:,}"
+
+
+# By the exact name of a column, for a query may call anything "wer".
+_FORMATS: dict[str, _Format] = {
+    **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
+    **dict.fromkeys(("wer_a", "wer_b", "probability_of_improvement"), percent),
+    **dict.fromkeys(("difference", "low", "high"), _points),
+    **dict.fromkeys(("train_s", "setup_s"), duration),
+    **dict.fromkeys(("started_s", "time_s"), _minute),
+    **dict.fromkeys(("params", "prunable_params"), _count),
+}

@@ -6,10 +6,10 @@ import json
 import pytest
 import torch
 
-from tuneprune.adaptation import GrowDrop, NoHook, build_hook
+from tuneprune.adaptation import GrowDrop, NoHook, build_hook, check_settings
 from tuneprune.adaptation import grow_drop as module_under_test
 from tuneprune.config import GrowDropConfig, NoAdaptation
-from tuneprune.errors import CheckpointError, StructureError
+from tuneprune.errors import CheckpointError, ConfigError, StructureError
 from tuneprune.structure import AdaptationPlan, all_groups, group_costs, prunable_params
 from tuneprune.testing import TinyAdaptable, TinySizes
 
@@ -129,17 +129,15 @@ def test_the_proposal_is_pure_and_ends_with_the_event():
 
 
 @pytest.mark.parametrize("scorer", ["magnitude", "gradient", "taylor"])
-@pytest.mark.parametrize("cost", ["exact", "module_share"])
-def test_the_strict_budget_never_makes_the_model_larger(scorer, cost):
-    run = Run(settings(scorer=scorer, cost=cost))
+def test_the_strict_budget_never_makes_the_model_larger(scorer):
+    run = Run(settings(scorer=scorer))
     modules = run.model.prunable_modules()
-    costs, budget = group_costs(modules, cost), 0.2 * prunable_params(modules)
+    costs, budget = group_costs(modules, "exact"), 0.2 * prunable_params(modules)
     (event,) = run.train().events
     dropped = sum(costs[group] for group in event.plan.dropped)
     grown = sum(costs[group] for group in event.plan.grown)
     assert 0 < grown <= dropped <= budget
-    if cost == "exact":
-        assert event.params_after <= event.params_before
+    assert event.params_after <= event.params_before
 
 
 def test_the_reference_budget_makes_the_model_a_little_larger():
@@ -224,9 +222,17 @@ def test_a_state_of_another_shape_is_refused():
 
 
 @pytest.mark.parametrize(("budget", "delta"), [("strict", 0.01), ("reference", 1e-9)])
-def test_a_delta_too_small_to_move_anything_is_refused_at_the_first_step(budget, delta):
-    with pytest.raises(StructureError, match=r"adaptation\.delta.*moves no group"):
-        Run(settings(delta=delta, budget=budget)).train(until=1)
+def test_a_delta_too_small_to_move_anything_is_refused_before_training(budget, delta):
+    modules = TinyAdaptable().prunable_modules()
+    with pytest.raises(ConfigError, match=r"adaptation\.delta.*moves no group"):
+        check_settings(settings(delta=delta, budget=budget), modules, TOTAL_STEPS)
+
+
+def test_an_event_before_a_second_scored_step_is_refused_before_training():
+    modules = TinyAdaptable().prunable_modules()
+    with pytest.raises(ConfigError, match="must be below 100, the step of the event"):
+        check_settings(settings(at=0.5, score_every_steps=100), modules, 200)
+    check_settings(settings(at=0.5, score_every_steps=99), modules, 200)
 
 
 def test_scores_that_are_not_finite_are_refused_with_a_reason():

@@ -1,9 +1,13 @@
 """One rank of a data-parallel run over gloo, started as a process of its own by the tests.
 
-python worker.py RANK WORLD_SIZE MEETING_FILE CONFIG_JSON OUT
+    python worker.py RANK WORLD_SIZE MEETING_FILE CONFIG_JSON OUT STOP_AT
+
+It goes on from the last checkpoint in OUT, if there is one. At evaluation number STOP_AT (0:
+never) it ends without ceremony, with exit code 3.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,18 +17,33 @@ from torch import distributed
 from tuneprune.config import build_config
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.records import TrialRecord
+from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import train
 
 
 def main() -> None:
-    rank, world_size = int(sys.argv[1]), int(sys.argv[2])
+    rank, world_size, stop_at = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[6])
     config = build_config(json.loads(Path(sys.argv[4]).read_text()))
     out = Path(sys.argv[5])
     distributed.init_process_group(
         "gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=world_size
     )
-    context = LocalContext(rank=rank, world_size=world_size, device=torch.device("cpu"))
+    seen: list[float] = []
+
+    def stop(metrics: dict[str, float]) -> None:
+        seen.append(metrics["step"])
+        if len(seen) == stop_at:
+            distributed.barrier()
+            os._exit(3)
+
+    context = LocalContext(
+        rank=rank,
+        world_size=world_size,
+        device=torch.device("cpu"),
+        checkpoint=find_checkpoint(out / "checkpoints", "last"),
+        on_report=stop,
+    )
     writer = None
     if rank == 0:
         writer = TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed)

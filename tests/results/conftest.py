@@ -22,17 +22,19 @@ def write_trial(
     dev_wer: float | None = 0.5,
     wers: tuple[float, ...] = (1.0, 0.7, 0.5),
     event_step: int | None = None,
+    dev_split: str = "dev",
     utterances: tuple[tuple[str, str, int, int], ...] = (),
 ) -> None:
-    """Write a whole trial: evaluations at 10, 20, ... and, with an event, one group moved.
+    """Write a whole trial: dev evaluations at 10, 20, ... and, with an event, one group moved.
 
     ``utterances`` are (id, speaker, reference words, substitutions) of the test split.
     """
+    splits = {"dev_split": dev_split, "test_split": "test"}
     with TableWriter(root, sweep_id=sweep_id, trial_id=trial_id, attempt=attempt, seed=1) as writer:
         adapted = event_step is not None
         for index, wer in enumerate(wers):
             counts = {"substitutions": 0, "deletions": 0, "insertions": 0, "num_ref_words": 100}
-            writer.add("evaluations", step=10 * (index + 1), split="dev", wer=wer, **counts)
+            writer.add("evaluations", step=10 * (index + 1), split=dev_split, wer=wer, **counts)
         for layer in range(2):
             for kind in KINDS:
                 writer.add("allocations", step=0, layer=layer, kind=kind, groups=4, params=400)
@@ -56,7 +58,7 @@ def write_trial(
         writer.add(
             "trials", step=10 * len(wers), status=status, method="grow_drop" if adapted else "none",
             is_baseline=trial_id.startswith("baseline"), settings=json.dumps(settings or {}),
-            dev_wer=dev_wer,
+            dev_wer=dev_wer, config=json.dumps({"corpus": splits}),
         )  # fmt: skip
 
 

@@ -165,7 +165,8 @@ def test_the_same_object_is_returned_until_there_is_news(sweep: Path) -> None:
 
 
 def test_sweeps_are_found_in_a_folder_or_are_the_folder(tmp_path: Path) -> None:
-    for mark in ("b/sweep.json", "a/parts/x", "c/tables/x", "notes/x", ".git/x"):
+    marks = ("b/sweep.json", "a/parts/x", "c/tables/x", "notes/x", ".git/x", ".d.tmp/tables/x")
+    for mark in marks:
         path = tmp_path / mark
         path.parent.mkdir(parents=True)
         path.write_text("")

@@ -55,6 +55,25 @@ def test_the_best_trial_alone_is_coloured(results: Results, tmp_path: Path) -> N
     assert "adaptation event" not in words_of(out)
 
 
+def test_the_baseline_is_not_the_best_trial_and_ties_go_by_name(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("baseline", dev_wer=0.1)
+    trial_writer("t2", dev_wer=0.4)
+    trial_writer("t1", dev_wer=0.4)
+    results = open_results(tmp_path)
+    plots.plot_learning_curves(results, tmp_path / "curves.svg")
+    best = results.best(baselines=False)["trial_id"].to_pylist()
+    assert best == ["t1"]
+    assert "best trial t1, lowest 50.0 %" in words_of(tmp_path / "curves.svg")
+
+
+def test_the_dev_split_is_the_one_of_the_config(tmp_path: Path, trial_writer: WriteTrial) -> None:
+    trial_writer("t1", dev_split="held-out")
+    plots.plot_learning_curves(open_results(tmp_path), tmp_path / "curves.svg")
+    assert "word error rate on held-out (%)" in words_of(tmp_path / "curves.svg")
+
+
 def test_the_panels_count_groups_before_and_after(results: Results, tmp_path: Path) -> None:
     out = tmp_path / "groups.svg"
     plots.plot_allocation(results, "t1", out)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.reader import list_sweeps, open_results
+from tuneprune.results.reader import open_results
 
 WriteTrial = Callable[..., None]
 
@@ -23,6 +23,38 @@ def test_best_ranks_finished_trials_by_a_metric_and_ties_by_name(
     results = open_results(tmp_path)
     assert results.best(k=9)["trial_id"].to_pylist() == ["t2", "t4", "t1"]
     assert results.best()["trial_id"].to_pylist() == ["t2"]
+
+
+def test_best_can_leave_the_baselines_out(tmp_path: Path, trial_writer: WriteTrial) -> None:
+    trial_writer("baseline", dev_wer=0.2)
+    trial_writer("t1", dev_wer=0.3)
+    results = open_results(tmp_path)
+    assert results.best(k=9)["trial_id"].to_pylist() == ["baseline", "t1"]
+    assert results.best(k=9, baselines=False)["trial_id"].to_pylist() == ["t1"]
+
+
+def test_searched_settings_are_columns_of_trials_also_the_seed(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("baseline", settings={})
+    trial_writer("t1", settings={"seed": 1, "adaptation.delta": 0.1})
+    results = open_results(tmp_path)
+    assert results.searched() == ["adaptation.delta", "seed"]
+    assert results.trials().select(results.searched()).to_pylist()[1] == {
+        "adaptation.delta": 0.1,
+        "seed": 1,
+    }
+
+
+def test_splits_are_called_what_the_configs_call_them(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("t1", dev_split="held-out")
+    results = open_results(tmp_path)
+    assert (results.split_name("dev"), results.split_name("test")) == ("held-out", "test")
+    trial_writer("t2", dev_split="dev")
+    with pytest.raises(ResultsError, match=r"corpus.dev_split = 'dev, held-out': .* name it"):
+        results.split_name("dev")
 
 
 def test_best_of_nothing_finished_is_empty(tmp_path: Path, trial_writer: WriteTrial) -> None:
@@ -105,6 +137,16 @@ def test_sql_sees_the_tables_and_the_typed_settings(
     assert answer.to_pylist() == [{"trial_id": "t2", "wer": 0.6}]
 
 
+def test_columns_of_an_answer_have_names_of_their_own(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("t1")
+    answer = open_results(tmp_path).sql(
+        "SELECT 1 AS a, 2 AS a_1, 3 AS a, 4 AS b, 5 AS a FROM trials"
+    )
+    assert answer.to_pylist() == [{"a": 1, "a_1": 2, "a_2": 3, "b": 4, "a_3": 5}]
+
+
 @pytest.mark.parametrize("query", ["SELECT * FROM trails", "SELEC", "", "SELECT * FROM name"])
 def test_a_query_that_can_not_be_answered_is_one_line(
     tmp_path: Path, trial_writer: WriteTrial, query: str
@@ -155,22 +197,3 @@ def test_no_results_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="holds no results yet") as caught:
         open_results(tmp_path)
     assert str(tmp_path) in str(caught.value)
-
-
-def test_sweeps_are_listed_with_what_became_of_their_trials(
-    tmp_path: Path, trial_writer: WriteTrial
-) -> None:
-    trial_writer("t1", sweep_id="one", folder="one", dev_wer=0.4)
-    trial_writer("t2", sweep_id="one", folder="one", dev_wer=0.3)
-    trial_writer("t3", sweep_id="one", folder="one", dev_wer=0.1, status="diverged")
-    trial_writer("t4", sweep_id="one", folder="one", dev_wer=None, status="running")
-    (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "sweep.json").write_text("{}")
-    one, two = list_sweeps(tmp_path).to_pylist()
-    started_s = one.pop("started_s")
-    assert one == {
-        "folder": "one", "sweep_id": "one", "trials": 4, "finished": 2, "failed": 1,
-        "best_dev_wer": 0.3,
-    }  # fmt: skip
-    assert started_s == min(open_results(tmp_path).trials()["time_s"].to_pylist())
-    assert (two["sweep_id"], two["trials"], two["started_s"]) == ("two", 0, None)

@@ -96,6 +96,12 @@ def test_every_column_says_its_meaning_and_every_number_its_unit(table: str) -> 
         assert field_note(field, "unit") or field.type == pa.bool_(), field.name
 
 
+def test_steps_of_a_trial_are_said_to_be_what_is_known() -> None:
+    meanings = {table: field_note(TABLES[table].field("step"), "meaning") for table in TABLES}
+    assert meanings.pop("trials") == "optimizer steps finished, as far as known"
+    assert set(meanings.values()) == {"optimizer steps finished when the row was made"}
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_units_are_made_of_whole_rows(table: str) -> None:
     unit = UNIT_KEYS[table]

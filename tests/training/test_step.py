@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tuneprune.config import RunConfig
-from tuneprune.data.features import FeatureStore
 from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.batches import StepPlan, TrainingBatches
@@ -17,8 +16,7 @@ from tuneprune.training.step import backward, seed_step
 
 def batches_of(config: RunConfig) -> TrainingBatches:
     prepared = prepare(config)
-    store = FeatureStore.open(prepared.features_path)
-    return TrainingBatches(prepared.train, prepared.labels, store, config)
+    return TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
 
 
 def gradient(
@@ -33,7 +31,6 @@ def gradient(
             model,
             batches.share(plan, rank=rank, world_size=ranks, generator=generator),
             encoder_frames=batches.encoder_frames(plan),
-            world_size=1,  # plain sums here; DistributedDataParallel would average
             device=torch.device("cpu"),
             precision="float32",
         )

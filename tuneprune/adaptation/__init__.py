@@ -1,5 +1,7 @@
 """Methods that change a model's structure while it trains, and the contract they keep."""
 
+from collections.abc import Sequence
+
 from torch import nn
 from torch.optim import Optimizer
 
@@ -9,8 +11,9 @@ from tuneprune.adaptation.base import (
     GroupFate,
     NoHook,
 )
-from tuneprune.adaptation.grow_drop import GrowDrop
+from tuneprune.adaptation.grow_drop import GrowDrop, check_grow_drop
 from tuneprune.config import GrowDropConfig, NoAdaptation
+from tuneprune.structure.groups import PrunableModule
 
 __all__ = [
     "AdaptationEvent",
@@ -19,7 +22,20 @@ __all__ = [
     "GrowDrop",
     "NoHook",
     "build_hook",
+    "check_settings",
 ]
+
+
+def check_settings(
+    config: NoAdaptation | GrowDropConfig, modules: Sequence[PrunableModule], total_steps: int
+) -> None:
+    """Refuse settings that do not suit this model and length of training, before it begins.
+
+    Raises:
+        ConfigError: naming the setting and what would do.
+    """
+    if isinstance(config, GrowDropConfig):
+        check_grow_drop(config, modules, total_steps=total_steps)
 
 
 def build_hook(

@@ -4,7 +4,7 @@ After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when; the scores, the 
 surgery are of `tuneprune.structure`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
 from tuneprune.config import GrowDropConfig
-from tuneprune.errors import CheckpointError, StructureError
+from tuneprune.errors import CheckpointError, ConfigError
 from tuneprune.schedules import event_step
 from tuneprune.structure.check import check_modules
 from tuneprune.structure.cost import exchange_budget, group_costs, prunable_params
@@ -27,6 +27,31 @@ from tuneprune.structure.groups import (
 from tuneprune.structure.importance import SmoothedScores, score_groups
 from tuneprune.structure.plan import AdaptationPlan, plan_reallocation
 from tuneprune.structure.surgery import SurgeryReport, apply_plan
+
+
+def check_grow_drop(
+    config: GrowDropConfig, modules: Sequence[PrunableModule], *, total_steps: int
+) -> None:
+    """Refuse settings that would do nothing, or decide on next to nothing, in this very run.
+
+    Args:
+        config: settings of the method.
+        modules: those of the model before training.
+        total_steps: optimizer steps of the whole run.
+
+    Raises:
+        ConfigError: ``delta`` is above 0 but moves no group, or there is but one scored step.
+    """
+    costs = group_costs(modules, config.cost)
+    prunable = prunable_params(modules)
+    least = min(costs.values(), default=1) if config.budget == "strict" else 1
+    if config.delta > 0 and exchange_budget(config.delta, prunable) < least:
+        remedy = f"moves no group: the smallest is {least} of {prunable} prunable parameters"
+        raise ConfigError("adaptation.delta", config.delta, remedy)
+    step = event_step(config.at, total_steps)
+    if step <= config.score_every_steps:
+        remedy = f"must be below {step}, the step of the event, so that two steps are scored"
+        raise ConfigError("adaptation.score_every_steps", config.score_every_steps, remedy)
 
 
 class GrowDrop:
@@ -65,15 +90,9 @@ class GrowDrop:
         return self._event_step
 
     def observe(self, step: int) -> None:
-        """Take the scores of this step's gradients, if it is one of those that are scored.
-
-        Raises:
-            StructureError: at step 0, ``delta`` is above 0 but too small to move a group.
-        """
+        """Take the scores of this step's gradients, if it is one of those that are scored."""
         if step >= self._event_step or step % self._config.score_every_steps:
             return
-        if step == 0:  # not when the hook is made: a resumed run may already have less to move
-            self._check_delta()
         self._scores.update(score_groups(self._model, self._modules, self._config.scorer))
 
     def propose(self, step: int) -> AdaptationPlan | None:
@@ -171,14 +190,6 @@ class GrowDrop:
             allocation=allocation_of(self._modules),
             lineage=report.lineage,
         )
-
-    def _check_delta(self) -> None:
-        costs = group_costs(self._modules, self._config.cost)
-        least = min(costs.values(), default=1) if self._config.budget == "strict" else 1
-        if self._config.delta > 0 and self._exchange_params < least:
-            prunable = prunable_params(self._modules)
-            remedy = f"moves no group: the smallest is {least} of {prunable} prunable parameters"
-            raise StructureError("adaptation.delta", self._config.delta, remedy)
 
 
 def _describe(model: nn.Module) -> tuple[PrunableModule, ...]:

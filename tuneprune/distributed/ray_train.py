@@ -5,17 +5,21 @@ The loop is the one of ``training``; here it gets its ranks, its process group a
 
 import dataclasses
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ray.train
 import torch
+from ray.train import WorkerGroupError
 from ray.train.torch import get_device
 from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import FailureConfig, ScalingConfig
 from ray.train.v2.api.config import RunConfig as RayRunConfig
-from ray.train.v2.api.report_config import CheckpointUploadMode
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from tuneprune.config import RunConfig
@@ -24,8 +28,12 @@ from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import RunContext
 from tuneprune.training.run import RunSummary, train
 
+T = TypeVar("T")
+
 DRIVER_CPUS = 0.01
 """CPUs of the process that waits for its workers; Ray allows no 0. Workers give it of theirs."""
+
+PROCESS_DIED = "its process died (killed, or out of memory)"
 
 
 class Train(Protocol):
@@ -59,6 +67,16 @@ class WorkerTask:
     def checkpoint_dir(self) -> Path:
         return self.out / "checkpoints" / self.trial_id
 
+    def writer(self) -> TableWriter:
+        """Return the writer of the run's tables; rank 0 has it."""
+        return TableWriter(
+            self.out,
+            sweep_id=self.sweep_id,
+            trial_id=self.trial_id,
+            attempt=self.attempt,
+            seed=self.config.seed,
+        )
+
 
 class RayTrainContext:
     """One worker of a Ray Train run."""
@@ -71,16 +89,14 @@ class RayTrainContext:
         self._checkpoint_dir = checkpoint_dir
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
-        """Hand the metrics on; a checkpoint is only named, for it already lies where it belongs."""
-        named = ray.train.Checkpoint.from_directory(str(checkpoint)) if checkpoint else None
-        mode = CheckpointUploadMode.NO_UPLOAD if named else CheckpointUploadMode.SYNC
-        ray.train.report(metrics, checkpoint=named, checkpoint_upload_mode=mode)
+        """Hand the metrics on. Ray hears of no checkpoint: it lies where it belongs already."""
+        ray.train.report(metrics)
 
     def resume_from(self) -> Path | None:
-        """Return the latest checkpoint, if Ray has started these workers anew."""
-        if ray.train.get_checkpoint() is None:
-            return None
-        # Ray may name one that was replaced just before the worker died.
+        """Return the run's last checkpoint: of an earlier attempt, or of workers that died.
+
+        A run that begins anew has an empty folder, so it finds none.
+        """
         return find_checkpoint(self._checkpoint_dir, "last")
 
 
@@ -99,16 +115,25 @@ def run_workers(
     """Train ``config`` on ``config.training.workers`` workers and return rank 0's summary.
 
     Ray must be running (``cluster.ray_cluster``). Tables go to ``out/parts``, checkpoints to
-    ``out/checkpoints/<trial_id>``; a run that was begun there before goes on from its last one.
+    ``out/checkpoints/<trial_id>``; where one lies there, the run goes on from it. What Ray itself
+    keeps goes to ``out/ray``, a folder for each attempt.
 
     Args:
         config: the run, for all workers together.
         out: folder of the sweep or run, reachable from every machine.
+        sweep_id: name of the sweep or run, in the tables.
+        trial_id: name of the trial, in the tables.
+        attempt: how often this run was begun before.
+        use_gpu: every worker has a GPU of its own.
         inside_tune: hand the metrics on to the Tune trial that this is called in.
         progress: rank 0 prints how it goes.
+        train: what trains.
 
     Raises:
-        ray.train.TrainingFailedError: a worker raised or died.
+        Exception: what a worker raised; its report is that of the cause, Ray's.
+        RuntimeError: the process of a worker died.
+        ray.train.TrainingFailedError: Ray itself failed.
+        KeyboardInterrupt: Ctrl-C; workers run on until Ray is shut down.
     """
     task = WorkerTask(
         config=config,
@@ -120,9 +145,45 @@ def run_workers(
         progress=progress,
         train=train,
     )
-    result = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune).fit()
+    trainer = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune)
+    try:
+        # In the main thread, Ray would replace the handler of SIGINT by one that exits with 0.
+        result = in_thread(trainer.fit)
+    except WorkerGroupError as error:
+        raise first_failure(error) from error
     summary: dict[str, Any] = result.return_value  # type: ignore[attr-defined]  # of Train V2
     return RunSummary(**summary)
+
+
+def in_thread(call: Callable[[], T]) -> T:
+    """Call a function in a thread of its own and wait; a KeyboardInterrupt ends the waiting."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # whatever it is, it belongs to the caller
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    return outcome.result()
+
+
+def first_failure(error: WorkerGroupError) -> Exception:
+    """Return what a worker raised: that of the lowest rank which did not only lose its peers."""
+    failures = error.worker_failures
+    if not failures:
+        return error
+    rank = min(failures, key=lambda rank: (_is_consequence(failures[rank]), rank))
+    if isinstance(failures[rank], WorkerHealthCheckFailedError):
+        return RuntimeError(f"worker {rank}: {PROCESS_DIED}")
+    return failures[rank]
+
+
+def _is_consequence(error: Exception) -> bool:
+    """Return whether a worker failed in talking to others, as it does once one of them is gone."""
+    lost_peers = isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
+    return lost_peers and isinstance(error, RuntimeError)
 
 
 def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrainer:
@@ -142,9 +203,9 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
             resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RayRunConfig(
-            # Ray's folder of the run is that of its checkpoints, so that none is copied.
-            storage_path=str(task.checkpoint_dir.parent),
-            name=task.checkpoint_dir.name,
+            # Of a name that it knows, Ray would go on with what it has kept itself.
+            storage_path=str(task.out / "ray"),
+            name=f"{task.trial_id}-{task.attempt}-train",
             callbacks=callbacks,
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
@@ -156,22 +217,12 @@ def _worker(settings: dict[str, WorkerTask]) -> dict[str, object]:
     task = settings["task"]
     os.chdir(task.folder)  # relative paths of the config are those of whoever started the run
     context = RayTrainContext(task.checkpoint_dir)
-    writer = None
-    if context.rank == 0:
-        writer = TableWriter(
-            task.out,
-            sweep_id=task.sweep_id,
-            trial_id=task.trial_id,
-            attempt=task.attempt,
-            seed=task.config.seed,
+    with task.writer() if context.rank == 0 else nullcontext() as writer:
+        summary = task.train(
+            task.config,
+            context,
+            writer=writer,
+            checkpoint_dir=task.checkpoint_dir,
+            progress=task.progress,
         )
-    summary = task.train(
-        task.config,
-        context,
-        writer=writer,
-        checkpoint_dir=task.checkpoint_dir,
-        progress=task.progress,
-    )
-    if writer is not None:
-        writer.flush()
     return dataclasses.asdict(summary)

@@ -91,7 +91,8 @@ class ChannelNorm(nn.Module):
 
     ``layer`` takes its statistics over the channels of one frame, ``batch`` over all valid
     frames of a batch, ``group`` over the channels of one slice and the valid frames of an
-    utterance, so that only ``layer`` lets slices influence each other.
+    utterance, so that only ``layer`` lets slices influence each other. With several workers,
+    ``batch`` normalises over each worker's own share, and rank 0's running statistics count.
     """
 
     running_mean: Tensor
@@ -126,6 +127,8 @@ class ChannelNorm(nn.Module):
         """Return the normalised input; what it holds outside the utterances is undefined."""
         if self.kind == "layer":
             return functional.layer_norm(x_BTC, self.weight.shape, self.weight, self.bias, self.eps)
+        if x_BTC.dtype is torch.bfloat16:  # sums over time need more digits than it has
+            x_BTC = x_BTC.float()
         if self.kind == "group":
             return self._affine(self._group_normalised(x_BTC, valid_BT))
         mean_C, var_C = self._batch_statistics(x_BTC, valid_BT)

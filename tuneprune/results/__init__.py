@@ -1,18 +1,22 @@
 """Results of sweeps as Arrow tables: written by trials, read by people and programs."""
 
 from tuneprune.results.compare import Comparison, compare_trials, paired_bootstrap, wer_interval
+from tuneprune.results.export import EXPORTED, export_sweep
+from tuneprune.results.listing import list_sweeps
 from tuneprune.results.plots import plot_allocation, plot_learning_curves
-from tuneprune.results.reader import Results, list_sweeps, open_results
+from tuneprune.results.reader import Results, open_results
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
 from tuneprune.results.writer import TableWriter
 
 __all__ = [
+    "EXPORTED",
     "SCHEMA_VERSION",
     "TABLES",
     "Comparison",
     "Results",
     "TableWriter",
     "compare_trials",
+    "export_sweep",
     "list_sweeps",
     "open_results",
     "paired_bootstrap",

@@ -103,7 +103,7 @@ def compare_trials(
     a: str,
     b: str,
     *,
-    split: str = "test",
+    split: str | None = None,
     block: Literal["utterance", "speaker"] = "utterance",
     samples: int = 10_000,
     seed: int = 0,
@@ -112,10 +112,20 @@ def compare_trials(
 
     The best of many trials is flattered by having been chosen: choose on dev, compare on test.
 
+    Args:
+        results: results that hold both trials.
+        a: a trial.
+        b: the trial to compare it with.
+        split: what both have recognised; the trials' test split if None.
+        block: what is drawn: single utterances, or all of a speaker together.
+        samples: number of draws.
+        seed: of the draws.
+
     Raises:
         ResultsError: a trial is not there, has no utterances of the split, or the two did not
             recognise the same utterances.
     """
+    split = results.split_name("test") if split is None else split
     rows_a, rows_b = (_counted(results, trial, split) for trial in (a, b))
     _check_same_utterances(rows_a, rows_b, split)
     return paired_bootstrap(

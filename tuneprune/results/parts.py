@@ -1,11 +1,11 @@
-"""Find and read the files of a results folder, while others write, compact and are killed.
+"""Find and read the files of a results folder, while others write to it and are killed.
 
 It returns rows as they were written; which of them count is decided in settle.py.
 
 Layout of a sweep's folder: ``parts/<table>/*.arrow`` from writers, each whole from the moment it
-is visible, and ``tables/<table>.parquet``, which holds parts of the past. Whoever compacts puts the
-new Parquet file in place first and removes the parts after; whoever reads takes the parts first.
-So a part that vanishes under a reader is in the Parquet file that it reads next.
+is visible. Parquet tables, ``tables/<table>.parquet`` as export.py writes them, are read too; a
+folder may hold either or both. Parts are read first, so rows that move from parts to a Parquet file
+while someone reads are not missed.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ class TableFiles:
         """Return all rows, older files first; the same object as before if nothing is new.
 
         Raises:
-            ResultsError: a file was written by a newer version, or the folder can not be listed.
+            ResultsError: a file was written by a newer version.
         """
         self.problems = {}
         changed = self._read_parts()
@@ -60,7 +60,12 @@ class TableFiles:
     def _read_parts(self) -> bool:
         before = self._parts
         self._parts = {}
-        for path in list_files(self._folder):
+        try:
+            found = list_files(self._folder)
+        except OSError as error:
+            self.problems[self._folder] = f"can not be listed ({error.strerror})"
+            found = []
+        for path in found:
             rows = before[path] if path in before else self._try(path)
             if rows is not None:
                 self._parts[path] = rows
@@ -69,7 +74,9 @@ class TableFiles:
     def _read_compacted(self) -> bool:
         try:
             status = self._parquet.stat()
-        except FileNotFoundError:
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self.problems[self._parquet] = f"can not be read ({error.strerror})"
             return False
         mark = (status.st_ino, status.st_mtime_ns, status.st_size)
         if mark == self._compacted_mark:
@@ -91,29 +98,45 @@ class TableFiles:
 def find_sweeps(path: Path) -> list[Path]:
     """Return ``path`` itself if it is a sweep's folder, else the sweeps right under it, sorted.
 
+    A folder that can not be looked into counts as a sweep, so that reading it says what is wrong.
+    Hidden folders, which an export still works on, are left out.
+
     Raises:
-        ResultsError: there is no such folder.
+        ResultsError: there is no such folder, or it can not be listed.
     """
     if not path.is_dir():
         raise ResultsError("results", path, "is not a folder; name a sweep or a folder of sweeps")
-    if _is_sweep(path):
+    if _may_be_sweep(path):
         return [path]
-    return sorted(child for child in path.iterdir() if _is_sweep(child))
+    try:
+        children = sorted(path.iterdir())
+    except OSError as error:
+        raise ResultsError("results", path, f"can not be listed ({error.strerror})") from None
+    return [child for child in children if child.name[0] != "." and _may_be_sweep(child)]
 
 
-def _is_sweep(path: Path) -> bool:
-    return any((path / mark).exists() for mark in _MARKS)
+def _may_be_sweep(path: Path) -> bool:
+    try:
+        return any((path / mark).exists() for mark in _MARKS)
+    except OSError:  # no permission to look
+        return True
+
+
+def path_below(path: Path, root: Path) -> Path:
+    """Return ``path`` from ``root`` on, as messages name it."""
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return what is in ``folder`` by name; hidden files, which writers still work on, are not."""
+    """Return what is in ``folder`` by name; hidden files, which writers still work on, are not.
+
+    Raises:
+        OSError: it can not be listed, except that there may be no such folder.
+    """
     try:
-        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise ResultsError("results", folder, f"can not be listed ({error.strerror})") from None
-    return found
 
 
 def read_file(path: Path, table: str) -> pa.Table:

@@ -20,6 +20,7 @@ from tuneprune.results.reader import Results
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
@@ -29,24 +30,41 @@ _TOP_PERCENT = 105.0
 
 
 def plot_learning_curves(
-    results: Results, out: Path, *, trials: Sequence[str] | None = None, split: str = "dev"
+    results: Results, out: Path, *, trials: Sequence[str] | None = None, split: str | None = None
 ) -> None:
-    """Draw the word error rate of trials over training.
-
-    Baselines are black, the finished trial with the lowest dev WER is coloured, the others are
-    light. A vertical tick on a curve is an adaptation event, a cross the end of a trial that
-    failed or diverged.
+    """Draw the word error rate of trials over training; see ``learning_curves``.
 
     Args:
         results: one sweep.
         out: where to write, ending in ``.png`` or ``.svg``.
         trials: the trials to draw, all if None.
-        split: the split whose error rate is drawn.
+        split: the split whose error rate is drawn; the trials' dev split if None.
 
     Raises:
-        ResultsError: another ending, an unknown trial or split, or no evaluation to draw.
+        ResultsError: another ending, or as ``learning_curves``.
     """
     figures.check_ending(out)
+    figures.save_figure(learning_curves(results, trials=trials, split=split), out)
+
+
+def learning_curves(
+    results: Results, *, trials: Sequence[str] | None = None, split: str | None = None
+) -> "Figure":
+    """Return a picture of the word error rate of trials over training.
+
+    Baselines are black, the best of the others (``Results.best``) is coloured, the rest is light.
+    A vertical tick on a curve is an adaptation event, a cross the end of a trial that failed or
+    diverged.
+
+    Args:
+        results: one sweep.
+        trials: the trials to draw, all if None.
+        split: the split whose error rate is drawn; the trials' dev split if None.
+
+    Raises:
+        ResultsError: an unknown trial or split, or no evaluation to draw.
+    """
+    split = results.split_name("dev") if split is None else split
     curves = _curves(results, trials, split)
     if not curves:
         raise ResultsError("split", split, "has no evaluation of these trials yet")
@@ -66,13 +84,11 @@ def plot_learning_curves(
         f"Learning curves of {sweeps}, {_count(len(curves), 'trial')}", loc="left", pad=10
     )
     axes.legend(handles=_curve_legend(curves), frameon=False, fontsize=9, loc="upper right")
-    figures.save_figure(figure, out)
+    return figure
 
 
 def plot_allocation(results: Results, trial: str, out: Path) -> None:
     """Draw the groups of every layer and module kind before training and at the end.
-
-    One panel for each kind; the outline is the start, the filled bar the end.
 
     Args:
         results: results that hold the trial.
@@ -80,9 +96,20 @@ def plot_allocation(results: Results, trial: str, out: Path) -> None:
         out: where to write, ending in ``.png`` or ``.svg``.
 
     Raises:
-        ResultsError: another ending, an unknown trial, or no allocation of the trial.
+        ResultsError: another ending, or as ``allocation_panels``.
     """
     figures.check_ending(out)
+    figures.save_figure(allocation_panels(results, trial), out)
+
+
+def allocation_panels(results: Results, trial: str) -> "Figure":
+    """Return a picture of the groups of every layer before training and at the end.
+
+    One panel for each module kind; the outline is the start, the filled bar the end.
+
+    Raises:
+        ResultsError: an unknown trial, or no allocation of it.
+    """
     before, after = results.allocation(trial, 0), results.allocation(trial)
     if not before.num_rows:
         raise ResultsError("trial", trial, "has no allocation yet: did it start to train?")
@@ -104,7 +131,7 @@ def plot_allocation(results: Results, trial: str, out: Path) -> None:
     figure.legend(
         handles=_bar_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=9
     )
-    figures.save_figure(figure, out)
+    return figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +156,9 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
         for name in names:
             results.evaluations(name)  # refuses a name that is not there
         trials = trials.filter(pc.is_in(trials["trial_id"], pa.array(names, pa.string())))
-    best = _best_adapted(trials)
+    drawn = trials["trial_id"].to_pylist()
+    ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
+    best = next((name for name in ranked["trial_id"].to_pylist() if name in drawn), None)
     curves = []
     for row in trials.to_pylist():
         name = row["trial_id"]
@@ -148,14 +177,6 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
             )
             curves.append(curve)
     return sorted(curves, key=lambda curve: ("other", "baseline", "best").index(curve.role))
-
-
-def _best_adapted(trials: pa.Table) -> str | None:
-    done = pc.and_(pc.equal(trials["status"], "finished"), pc.invert(trials["is_baseline"]))
-    rows = trials.filter(pc.and_(done, pc.is_finite(trials["dev_wer"])))
-    if not rows.num_rows:
-        return None
-    return str(rows.sort_by([("dev_wer", "ascending"), ("trial_id", "ascending")])["trial_id"][0])
 
 
 _LOOKS: dict[str, tuple[str, float]] = {

@@ -7,14 +7,15 @@ import difflib
 import operator
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.parts import TableFiles, find_sweeps
+from tuneprune.results.parts import TableFiles, find_sweeps, path_below
 from tuneprune.results.schema import TABLES
-from tuneprune.results.settings import with_settings
+from tuneprune.results.settings import configured_values, searched_names, with_settings
 from tuneprune.results.settle import settle
 
 
@@ -32,6 +33,11 @@ class Results:
         self._typed: tuple[pa.Table, pa.Table] | None = None
 
     @property
+    def path(self) -> Path:
+        """The folder of the sweep, or of the sweeps."""
+        return self._path
+
+    @property
     def warnings(self) -> list[str]:
         """One line for each file that was skipped when its table was last read."""
         problems = {
@@ -40,7 +46,7 @@ class Results:
             for one in files.values()
             for path, problem in one.problems.items()
         }
-        return [f"{_below(p, self._path)}: skipped, {problems[p]}" for p in sorted(problems)]
+        return [f"{path_below(p, self._path)}: skipped, {problems[p]}" for p in sorted(problems)]
 
     def table(self, name: str) -> pa.Table:
         """Return all rows of a table, sorted by sweep, trial, step and the table's own keys.
@@ -62,11 +68,32 @@ class Results:
         return self._settled[name][1]
 
     def trials(self) -> pa.Table:
-        """Return the latest row of every trial, then its searched settings as typed columns."""
+        """Return the latest row of every trial, then its searched settings as typed columns.
+
+        ``step`` is how many optimizer steps a trial has finished as far as is known: 0 for a trial
+        that runs, failed or was cut off; ``steps`` and ``evaluations`` know better.
+        """
         rows = self.table("trials")
         if self._typed is None or self._typed[0] is not rows:
             self._typed = (rows, with_settings(rows))
         return self._typed[1]
+
+    def searched(self) -> list[str]:
+        """Return the dotted paths of the searched settings; each is a column of ``trials()``."""
+        return searched_names(self.table("trials"))
+
+    def split_name(self, role: Literal["dev", "test"]) -> str:
+        """Return what the trials' own settings call the split that is their dev or test split.
+
+        Raises:
+            ResultsError: they name none, or several.
+        """
+        field = f"corpus.{role}_split"
+        names = configured_values(self.table("trials"), field)
+        if len(names) != 1:
+            found = ", ".join(map(str, names)) or "none"
+            raise ResultsError(field, found, "the trials must agree on one split; name it")
+        return str(names[0])
 
     def steps(self, trial: str | None = None) -> pa.Table:
         """Return the training log, of one trial or of all."""
@@ -110,10 +137,11 @@ class Results:
             return _last_step(rows)
         return rows.filter(pc.equal(rows["step"], step))
 
-    def best(self, metric: str = "dev_wer", k: int = 1) -> pa.Table:
+    def best(self, metric: str = "dev_wer", k: int = 1, *, baselines: bool = True) -> pa.Table:
         """Return the ``k`` finished trials with the lowest ``metric``, best first, ties by name.
 
-        A trial without the metric is none of them, so there may be fewer than ``k``.
+        A trial without the metric is none of them, so there may be fewer than ``k``. Without
+        ``baselines``, the trials that others are compared with are none of them either.
 
         Raises:
             ResultsError: ``metric`` is no column of numbers of ``trials()``, or ``k`` is below 1.
@@ -126,13 +154,16 @@ class Results:
         if k < 1:
             raise ResultsError("k", k, "must be at least 1")
         finished = pc.and_(pc.equal(rows["status"], "finished"), pc.is_finite(rows[metric]))
+        if not baselines:
+            finished = pc.and_(finished, pc.invert(rows["is_baseline"]))
         keys = [(name, "ascending") for name in (metric, "trial_id", "sweep_id")]
         return rows.filter(finished).sort_by(keys).slice(0, k)
 
     def sql(self, query: str) -> pa.Table:
         """Answer a query in DuckDB's SQL over the tables, without copying them.
 
-        ``trials`` has its typed settings; a dotted name is quoted: ``"adaptation.delta"``.
+        ``trials`` has its typed settings; a dotted name is quoted: ``"adaptation.delta"``. A column
+        of the answer that is named like one before it is called ``NAME_1``, ``NAME_2``, ...
 
         Raises:
             ResultsError: DuckDB refuses the query, or it returns no rows by its kind.
@@ -148,7 +179,8 @@ class Results:
             try:
                 answer = database.sql(query)
                 if answer is not None:
-                    return answer.to_arrow_table()
+                    rows = answer.to_arrow_table()
+                    return rows.rename_columns(_distinct(rows.column_names))
             except duckdb.Error as error:
                 raise ResultsError("query", query, str(error)) from None
         raise ResultsError("query", query, "must be a query that returns rows")
@@ -187,48 +219,16 @@ def open_results(path: str | Path) -> Results:
     raise ResultsError("results", Path(path), "; ".join([remedy, *results.warnings[:3]]))
 
 
-def list_sweeps(root: str | Path) -> pa.Table:
-    """Return a row for each sweep under ``root``, by folder.
-
-    Columns: ``folder``, ``sweep_id``, ``trials``, ``finished``, ``failed`` (also diverged),
-    ``best_dev_wer`` (fraction, of finished trials; may be null) and ``started_s`` (seconds since
-    1970, the first row of any trial; null when there is none).
-
-    Raises:
-        ResultsError: no such folder, or a newer version of results in it.
-    """
-    rows = [_summarise(folder) for folder in find_sweeps(Path(root))]
-    return pa.Table.from_pylist(rows, schema=_SUMMARY)
-
-
-_SUMMARY = pa.schema(
-    {
-        "folder": pa.string(),
-        "sweep_id": pa.string(),
-        "trials": pa.int64(),
-        "finished": pa.int64(),
-        "failed": pa.int64(),
-        "best_dev_wer": pa.float64(),
-        "started_s": pa.float64(),
-    }
-)
-
-
-def _summarise(folder: Path) -> dict[str, object]:
-    raw = TableFiles(folder, "trials").read()
-    trials = settle("trials", raw)
-    status = trials["status"].to_pylist()
-    finished = trials.filter(pc.equal(trials["status"], "finished"))
-    wers = finished.filter(pc.is_finite(finished["dev_wer"]))["dev_wer"]
-    return {
-        "folder": folder.name,
-        "sweep_id": trials["sweep_id"][0].as_py() if status else folder.name,
-        "trials": len(status),
-        "finished": status.count("finished"),
-        "failed": status.count("failed") + status.count("diverged"),
-        "best_dev_wer": pc.min(wers).as_py(),
-        "started_s": pc.min(raw["time_s"]).as_py(),
-    }
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return ``names`` with a number added to each that was there before."""
+    distinct: list[str] = []
+    for name in names:
+        number, free = 0, name
+        while free in distinct:
+            number += 1
+            free = f"{name}_{number}"
+        distinct.append(free)
+    return distinct
 
 
 def _same_objects(before: Sequence[pa.Table], now: Sequence[pa.Table]) -> bool:
@@ -250,7 +250,3 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {', '.join(close)}?" if close else f"{len(names)} trials are there"
     return f"is not a trial of these results; {hint}"
-
-
-def _below(path: Path, root: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path

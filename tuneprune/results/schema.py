@@ -40,6 +40,8 @@ KEY_FIELDS = (
 )
 
 _TRIALS = (
+    # A trial that failed or was cut off can not say how far it came.
+    _field("step", _I64, "steps", "optimizer steps finished, as far as known"),
     _field("time_s", _F64, "s since 1970", "when the row was written"),
     _field("status", _TEXT, "word", "what became of the trial so far", allowed=STATUSES),
     _field("method", _TEXT, "word", "adaptation method", null=True),
@@ -156,7 +158,8 @@ ROW_KEYS: dict[str, tuple[str, ...]] = {
 
 def _schema(table: str, fields: Sequence[pa.Field]) -> pa.Schema:
     metadata = {"tuneprune_results_version": str(SCHEMA_VERSION), "tuneprune_table": table}
-    return pa.schema([*KEY_FIELDS, *fields], metadata=metadata)
+    known = {field.name: field for field in (*KEY_FIELDS, *fields)}  # a table may restate a key
+    return pa.schema(known.values(), metadata=metadata)
 
 
 TABLES: dict[str, pa.Schema] = {

@@ -1,4 +1,4 @@
-"""Turn the searched settings of trials, kept as JSON, into columns with types.
+"""Read the settings of trials, which are kept as JSON: searched ones become columns with types.
 
 It knows nothing of what the settings mean.
 """
@@ -21,21 +21,55 @@ def with_settings(trials: pa.Table) -> pa.Table:
     Raises:
         ResultsError: ``settings`` of a row is not a JSON object.
     """
-    parsed = [_parse(text) for text in trials["settings"].to_pylist()]
-    names = sorted({name for settings in parsed for name in settings} - set(trials.column_names))
-    for name in names:
-        column = _typed_column([settings.get(name) for settings in parsed])
-        trials = trials.append_column(name, column)
+    parsed = _parsed(trials, "settings")
+    for name in _names(parsed):
+        if name not in trials.column_names:
+            column = _typed_column([settings.get(name) for settings in parsed])
+            trials = trials.append_column(name, column)
     return trials
 
 
-def _parse(text: str) -> dict[str, object]:
+def searched_names(trials: pa.Table) -> list[str]:
+    """Return the dotted paths of all searched settings, sorted: columns of ``with_settings``.
+
+    Raises:
+        ResultsError: as ``with_settings``.
+    """
+    return _names(_parsed(trials, "settings"))
+
+
+def configured_values(trials: pa.Table, path: str) -> list[object]:
+    """Return the distinct values that the trials' configs have at a dotted path, sorted as text.
+
+    Raises:
+        ResultsError: ``config`` of a row is not a JSON object.
+    """
+    found: list[object] = []
+    for config in _parsed(trials, "config"):
+        value: object = config
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and value not in found:
+            found.append(value)
+    return sorted(found, key=str)
+
+
+def _names(parsed: Sequence[dict[str, object]]) -> list[str]:
+    return sorted({name for settings in parsed for name in settings})
+
+
+def _parsed(trials: pa.Table, column: str) -> list[dict[str, object]]:
+    """Return the JSON objects of a column of trials; null is an empty one."""
+    return [{} if text is None else _parse(column, text) for text in trials[column].to_pylist()]
+
+
+def _parse(column: str, text: str) -> dict[str, object]:
     try:
         settings = json.loads(text)
     except json.JSONDecodeError:
         settings = None
     if not isinstance(settings, dict):
-        raise ResultsError("trials.settings", text, "must be a JSON object of searched settings")
+        raise ResultsError(f"trials.{column}", text, "must be a JSON object of settings")
     return settings
 
 

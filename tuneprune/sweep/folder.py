@@ -5,9 +5,11 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +64,14 @@ def contents_of(space: Space) -> Contents:
     )
 
 
+def legal_name(text: str) -> str:
+    """Return ``text`` as a name that results can carry: letters, digits, dot, dash, underscore.
+
+    Other characters become a dash; where nothing is left, the name is ``run``.
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-") or "run"
+
+
 def open_folder(out: Path, contents: Contents, *, restart: bool) -> SweepFile | None:
     """Return the finished sweep that ``out`` holds if it is this one, or None if there is room.
 
@@ -97,12 +107,18 @@ def make_room(out: Path) -> Path | None:
 
 
 def begin_sweep(out: Path, contents: Contents) -> SweepFile:
-    """Make the folder and say in it what will be run, on which versions, by which command."""
+    """Make the folder and say in it what will be run, on which versions, by which command.
+
+    Of several processes that begin in one folder at the same time, one succeeds.
+
+    Raises:
+        ResultsError: the folder can not be written, or another process has begun in it.
+    """
     started = time.time()
     stamp = datetime.fromtimestamp(started).strftime("%Y%m%d-%H%M%S")
     sweep = {
         "version": SWEEP_VERSION,
-        "sweep_id": f"{contents.name}-{stamp}",
+        "sweep_id": f"{contents.name}-{stamp}-{uuid.uuid4().hex[:6]}",
         "name": contents.name,
         "question": contents.question,
         "fingerprint": contents.fingerprint,
@@ -115,17 +131,30 @@ def begin_sweep(out: Path, contents: Contents) -> SweepFile:
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write_json(out / "sweep.json", sweep)
+        ours = _claim(out / "sweep.json", sweep)
     except OSError as error:
         raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
+    if not ours:
+        remedy = "was begun by another process meanwhile; choose another folder, or wait for it"
+        raise ResultsError("out", out, remedy)
     return _parsed(sweep)
 
 
-def end_sweep(out: Path) -> SweepFile:
-    """Say in ``sweep.json`` that every trial has ended."""
-    sweep = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
+def end_sweep(out: Path, sweep_id: str) -> SweepFile:
+    """Say in ``sweep.json`` that every trial has ended.
+
+    Raises:
+        ResultsError: the folder is no longer this sweep's, or can not be written.
+    """
+    sweep = _read_json(out)
+    if sweep["sweep_id"] != sweep_id:
+        remedy = f"holds {sweep['sweep_id']} by now; {sweep_id} was moved away while it ran"
+        raise ResultsError("out", out, remedy)
     sweep["finished_s"] = time.time()
-    _write_json(out / "sweep.json", sweep)
+    try:
+        _write_json(out / "sweep.json", sweep)
+    except OSError as error:
+        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
     return _parsed(sweep)
 
 
@@ -135,6 +164,16 @@ def read_sweep_file(out: Path) -> SweepFile:
     Raises:
         ResultsError: there is none, it is damaged, or of another version.
     """
+    return _parsed(_read_json(out))
+
+
+def shown_path(path: Path) -> Path:
+    """Return a path as short as it can be typed here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _read_json(out: Path) -> dict[str, Any]:
     try:
         sweep = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     except OSError:
@@ -145,13 +184,8 @@ def read_sweep_file(out: Path) -> SweepFile:
     if version != SWEEP_VERSION:
         remedy = f"holds a sweep of version {version}, this writes {SWEEP_VERSION}; choose another"
         raise ResultsError("out", out, remedy)
-    return _parsed(sweep)
-
-
-def shown_path(path: Path) -> Path:
-    """Return a path as short as it can be typed here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    found: dict[str, Any] = sweep
+    return found
 
 
 def _parsed(sweep: Mapping[str, Any]) -> SweepFile:
@@ -168,10 +202,41 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+def _claim(path: Path, content: Mapping[str, Any]) -> bool:
+    """Write a file unless it is there; return whether it was not."""
+    hidden = _write_beside(path, content)
+    try:
+        _link(hidden, path)
+    except FileExistsError:
+        return False
+    finally:
+        hidden.unlink()
+    return True
+
+
+def _link(written: Path, path: Path) -> None:
+    """Give a file another name, which unlike a rename never replaces what is there."""
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links; there the file is seen while it is written
+        with path.open("xb") as file:
+            file.write(written.read_bytes())
+
+
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    hidden = path.with_name(f".{path.name}.tmp")
-    with hidden.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    hidden.replace(path)
+    _write_beside(path, content).replace(path)
+
+
+def _write_beside(path: Path, content: Mapping[str, Any]) -> Path:
+    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with hidden.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        hidden.unlink(missing_ok=True)
+        raise
+    return hidden

@@ -6,6 +6,7 @@ On anything but a terminal, one line for each change of a trial. Fits 100 column
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.folder import shown_path
 from tuneprune.sweep.outcome import SweepOutcome, TrialRow, settings_of
 from tuneprune.sweep.space import Space
@@ -29,7 +31,7 @@ _STYLES = {"running": "cyan", "finished": "green", "diverged": "red", "failed": 
 class _Trial:
     """What is known of one trial: share of its steps that is done, error rate as a fraction."""
 
-    settings: str
+    settings: str = ""
     status: str = "running"
     fraction: float = 0.0
     rate: float | None = None
@@ -41,17 +43,22 @@ class LiveTable:
 
     def __init__(self, space: Space, console: Console | None = None) -> None:
         self._console = console if console is not None else Console(stderr=True)
-        self._objective = space.search.objective
-        self._title = _TITLES[self._objective.metric]
+        self._metric = space.search.objective.metric
+        self._title = _TITLES[self._metric]
         self._total = space.search.trials + 1
         self._name = space.name
         self._trials: dict[str, _Trial] = {}
         self._began = time.monotonic()
         self._live: Live | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything of this is seen by anyone."""
+        return not self._console.quiet
+
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        if self._console.is_terminal and not self._console.quiet:
+        if self._console.is_terminal and self.is_shown:
             self._live = Live(
                 get_renderable=self.render, console=self._console, refresh_per_second=2
             )
@@ -76,21 +83,25 @@ class LiveTable:
 
     def progressed(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of an evaluation of a running trial."""
-        trial = self._trials[trial_id]
+        trial = self._trials.setdefault(trial_id, _Trial())
         step, total = metrics.get("step"), metrics.get("total_steps")
         if step is not None and total:
             trial.fraction = step / total
-        trial.rate = metrics.get(self._objective.metric, trial.rate)
+        trial.rate = metrics.get(self._metric, trial.rate)
 
     def ended(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
-        """Take note of how a trial ended."""
+        """Take note of how a trial ended; it may have done so before it started."""
         self.progressed(trial_id, metrics)
         trial = self._trials[trial_id]
         trial.status = metrics.get("status", "failed")
-        trial.reason = metrics.get("reason", "")
         trial.fraction = 1.0
-        rate = f"{self._title} {percent(trial.rate)}" if trial.rate is not None else trial.reason
-        self._say(f"{trial_id} {trial.status:<9} {rate}   {self._overall()}")
+        line = f"{trial_id} {trial.status:<9} "
+        if trial.status == "finished":
+            rate = f"{self._title} {percent(trial.rate)}"
+            self._say(f"{line}{rate}   {self._overall(self._trials)}")
+        else:
+            trial.reason = " ".join(metrics.get("reason", "unknown").split())
+            self._say(_cut(line + trial.reason).plain)
 
     def render(self) -> RenderableType:
         """Return the table as it stands now."""
@@ -100,41 +111,41 @@ class LiveTable:
         table.add_column("", no_wrap=True)
         table.add_column("progress", no_wrap=True)
         table.add_column(self._title, no_wrap=True, justify="right")
-        best = self._best()
-        shown, hidden = self._shown(best)
+        trials = dict(list(self._trials.items()))  # others are added while this thread draws
+        best = self._best(trials)
+        shown, hidden = self._shown(trials, best)
         for trial_id in shown:
-            trial = self._trials[trial_id]
+            trial = trials[trial_id]
             mark = Text(" best", style="bold green") if trial_id == best else Text("     ")
             table.add_row(
-                trial_id,
-                trial.reason or trial.settings,
+                Text(trial_id),
+                Text(trial.reason or trial.settings),
                 Text(trial.status, style=_STYLES.get(trial.status, "")),
                 _bar(trial.fraction),
                 Text(percent(trial.rate)) + mark,
             )
         more = f"   {hidden} ended trials not shown" if hidden else ""
-        return Group(table, Text(f" {self._name}: {self._overall()}{more}", style="bold"))
+        return Group(table, Text(f" {self._name}: {self._overall(trials)}{more}", style="bold"))
 
-    def _best(self) -> str | None:
-        sign = 1 if self._objective.mode == "min" else -1
+    def _best(self, trials: Mapping[str, _Trial]) -> str | None:
         rated = [
-            (sign * trial.rate, trial_id)
-            for trial_id, trial in self._trials.items()
+            (trial.rate, trial_id)
+            for trial_id, trial in trials.items()
             if trial.status == "finished" and trial.rate is not None
         ]
         return min(rated)[1] if rated else None
 
-    def _shown(self, best: str | None) -> tuple[list[str], int]:
+    def _shown(self, trials: Mapping[str, _Trial], best: str | None) -> tuple[list[str], int]:
         """Return the trials that fit the screen: those that run, the best, then the latest."""
         room = max(self._console.height - 5, 5)
-        urgent = [t for t, trial in self._trials.items() if trial.status == "running" or t == best]
-        others = [t for t in self._trials if t not in urgent]
+        urgent = [t for t, trial in trials.items() if trial.status == "running" or t == best]
+        others = [t for t in trials if t not in urgent]
         kept = set(urgent[-room:]) | set(others[max(len(others) - room + len(urgent), 0) :])
-        return [t for t in self._trials if t in kept], len(self._trials) - len(kept)
+        return [t for t in trials if t in kept], len(trials) - len(kept)
 
-    def _overall(self) -> str:
-        ended = sum(trial.status != "running" for trial in self._trials.values())
-        done = sum(trial.fraction for trial in self._trials.values()) / self._total
+    def _overall(self, trials: Mapping[str, _Trial]) -> str:
+        ended = sum(trial.status != "running" for trial in trials.values())
+        done = sum(trial.fraction for trial in trials.values()) / self._total
         elapsed_s = time.monotonic() - self._began
         text = f"{ended} of {self._total} trials, {duration(elapsed_s)}"
         if done < 0.02 or ended == self._total:
@@ -154,9 +165,20 @@ def quiet_table(space: Space) -> LiveTable:
     return LiveTable(space, Console(quiet=True))
 
 
+def print_outcome(outcome: SweepOutcome, console: Console) -> None:
+    """Print the screen that ends a sweep. Commands are not wrapped: they are to be copied."""
+    console.print(_report(outcome))
+    for command in _commands(outcome):
+        console.print(command, soft_wrap=True)
+
+
 def render_outcome(outcome: SweepOutcome) -> RenderableType:
-    """Return the screen that ends a sweep."""
-    lines: list[RenderableType] = [Text(outcome.question, style="bold"), Text()]
+    """Return the screen that ends a sweep, in the width of whatever it is printed on."""
+    return Group(_report(outcome), *_commands(outcome))
+
+
+def _report(outcome: SweepOutcome) -> RenderableType:
+    lines: list[RenderableType] = [*_reread(outcome), Text(outcome.question, style="bold"), Text()]
     if outcome.best is None:
         lines.append(Text("No trial finished.", style="red"))
     else:
@@ -164,7 +186,7 @@ def render_outcome(outcome: SweepOutcome) -> RenderableType:
         settings = Text(f"{outcome.best['trial_id']}  {_full_settings(outcome.best)}")
         lines.append(Padding(settings, (0, 0, 0, 2)))
     lines += [Text(), _error_rates(outcome), *_verdict(outcome), Text()]
-    lines += [*_failures(outcome.failures), *_where(outcome)]
+    lines += [*_failures(outcome.failures), _summary(outcome)]
     return Group(*lines)
 
 
@@ -199,6 +221,19 @@ def _bar(fraction: float) -> Text:
     return text + Text("━" * (_BAR_WIDTH - full), style="dim") + Text(f"{100 * fraction:4.0f} %")
 
 
+def _reread(outcome: SweepOutcome) -> list[Text]:
+    if not outcome.reread:
+        return []
+    ended = datetime.fromtimestamp(outcome.finished_s).strftime("%Y-%m-%d %H:%M")
+    return [Text(f"finished on {ended}; read, not trained again (--restart trains anew)"), Text()]
+
+
+def _cut(line: str) -> Text:
+    text = Text(line)
+    text.truncate(_WIDTH, overflow="ellipsis")
+    return text
+
+
 def _full_settings(row: TrialRow) -> str:
     return ", ".join(f"{path}={_short(value)}" for path, value in settings_of(row).items())
 
@@ -218,7 +253,7 @@ def _error_rates(outcome: SweepOutcome) -> Table:
         if row is None:
             continue
         if row["status"] != "finished":
-            table.add_row(name, row["status"])
+            table.add_row(name, Text(row["status"]))
             continue
         rates = [
             percent(row[f"{split}_{rate}"]) for split in ("dev", "test") for rate in ("wer", "cer")
@@ -230,17 +265,19 @@ def _error_rates(outcome: SweepOutcome) -> Table:
 def _verdict(outcome: SweepOutcome) -> list[Text]:
     found = outcome.comparison
     if found is None:
-        return []
+        return [Text(), Text(f"Not compared with the baseline: {outcome.not_compared}")]
     clear = "no clear difference" if found.low <= 0 <= found.high else "a clear difference"
+    # Utterances of one speaker are alike: drawn one by one, they say nothing of other speakers.
+    among = "" if outcome.block == "speaker" else " within these speakers"
     return [
         Text(),
         Text(
             f"Test WER, best minus baseline: {100 * found.difference:+.1f} points, 95 % interval "
-            f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]: {clear}."
+            f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]: {clear}{among}."
         ),
         Text(
-            f"(paired bootstrap over utterances; chance that the best is better: "
-            f"{100 * found.probability_of_improvement:.0f} %)"
+            f"(paired bootstrap over {outcome.blocks} {outcome.block}s; chance that the best is "
+            f"better: {100 * found.probability_of_improvement:.0f} %)"
         ),
         Text(
             f"The best of {_compared_trials(outcome)} was chosen on dev, which flatters its dev "
@@ -254,21 +291,19 @@ def _failures(failures: Sequence[TrialRow]) -> list[Text]:
         return []
     lines = [Text(f"{len(failures)} trial(s) failed or diverged:", style="red")]
     for row in failures[:5]:
-        line = Text(f"  {row['trial_id']} {row['status']}: {row['reason'] or 'unknown'}")
-        line.truncate(_WIDTH, overflow="ellipsis")
-        lines.append(line)
+        lines.append(_cut(f"  {row['trial_id']} {row['status']}: {row['reason'] or 'unknown'}"))
     if len(failures) > 5:
         lines.append(Text(f"  ... and {len(failures) - 5} more"))
     return [*lines, Text()]
 
 
-def _where(outcome: SweepOutcome) -> list[Text]:
-    path = shown_path(outcome.path)
+def _summary(outcome: SweepOutcome) -> Text:
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    return Text(f"{ended} in {duration(outcome.seconds)}. Tables: {shown_path(outcome.path)}")
+
+
+def _commands(outcome: SweepOutcome) -> list[Text]:
+    path = shown_path(outcome.path)
     query = "select trial_id, test_wer from trials"
-    return [
-        Text(f"{ended} in {duration(outcome.seconds)}. Tables: {path}"),
-        Text(f"  tuneprune results show {path}"),
-        Text(f"  tuneprune results best {path}"),
-        Text(f'  tuneprune results sql "{query}" {path}'),
-    ]
+    commands = [("show", path), ("best", path), ("sql", query, path)]
+    return [Text(f"  {shell_command('tuneprune', 'results', *parts)}") for parts in commands]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.compare import Comparison, compare_trials
@@ -14,8 +14,12 @@ from tuneprune.results.reader import Results, open_results
 from tuneprune.sweep.folder import SweepFile
 from tuneprune.sweep.space import Objective, Space
 
+Block = Literal["speaker", "utterance"]
 TrialRow = Mapping[str, Any]
 """A row of the trials table, by column name."""
+
+_FEWEST_SPEAKERS = 5
+"""With fewer, draws of whole speakers are too few different ones to make an interval of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +32,13 @@ class SweepOutcome:
         best: finished trial with the best objective on dev, the baseline not among them.
         baseline: the run without adaptation; None only if nothing of it was recorded.
         comparison: test words of ``best`` against those of the baseline, if both finished.
+        not_compared: why there is no comparison, as the end of a sentence; else empty.
+        block: what the comparison draws: whole speakers if there are enough, else utterances.
+        blocks: how many of them the test split has; 0 without a comparison.
         failures: trials that failed or diverged.
         seconds: wall time from the start of the sweep to its end.
+        finished_s: when it ended, seconds since 1970.
+        reread: nothing was trained now; the folder held it.
     """
 
     path: Path
@@ -40,12 +49,25 @@ class SweepOutcome:
     best: TrialRow | None
     baseline: TrialRow | None
     comparison: Comparison | None
+    not_compared: str
+    block: Block
+    blocks: int
     failures: tuple[TrialRow, ...]
     seconds: float
+    finished_s: float
+    reread: bool = False
 
 
-def read_outcome(out: Path, sweep: SweepFile, space: Space) -> SweepOutcome:
+def read_outcome(
+    out: Path, sweep: SweepFile, space: Space, *, reread: bool = False
+) -> SweepOutcome:
     """Read the tables of a sweep that has ended.
+
+    Args:
+        out: its folder.
+        sweep: what ``sweep.json`` says.
+        space: what was searched.
+        reread: the folder held the sweep; it was not run now.
 
     Raises:
         ResultsError: there are none, or they can not be read.
@@ -54,6 +76,8 @@ def read_outcome(out: Path, sweep: SweepFile, space: Space) -> SweepOutcome:
     rows: list[TrialRow] = results.table("trials").to_pylist()
     best = best_row(rows, space.search.objective)
     baseline = next((row for row in rows if row["is_baseline"]), None)
+    paired = _paired(results, best, baseline, split=space.base.corpus.test_split)
+    finished_s = sweep.finished_s if sweep.finished_s is not None else math.nan
     return SweepOutcome(
         path=out,
         sweep_id=sweep.sweep_id,
@@ -62,21 +86,26 @@ def read_outcome(out: Path, sweep: SweepFile, space: Space) -> SweepOutcome:
         counts=Counter(row["status"] for row in rows),
         best=best,
         baseline=baseline,
-        comparison=_compared(results, best, baseline, split=space.base.corpus.test_split),
+        comparison=paired.comparison,
+        not_compared=paired.reason,
+        block=paired.block,
+        blocks=paired.blocks,
         failures=tuple(row for row in rows if row["status"] in ("failed", "diverged")),
-        seconds=(sweep.finished_s or math.nan) - sweep.started_s,
+        seconds=finished_s - sweep.started_s,
+        finished_s=finished_s,
+        reread=reread,
     )
 
 
 def best_row(rows: list[TrialRow], objective: Objective) -> TrialRow | None:
-    """Return the finished trial, not the baseline, that does best; the earliest of equals."""
-    metric, sign = objective.metric, 1 if objective.mode == "min" else -1
+    """Return the finished trial, not the baseline, with the lowest rate; the first of equals."""
+    metric = objective.metric
     finished = [
         row
         for row in rows
         if row["status"] == "finished" and not row["is_baseline"] and row[metric] is not None
     ]
-    return min(finished, key=lambda row: (sign * row[metric], row["trial_id"]), default=None)
+    return min(finished, key=lambda row: (row[metric], row["trial_id"]), default=None)
 
 
 def settings_of(row: TrialRow) -> dict[str, Any]:
@@ -85,12 +114,30 @@ def settings_of(row: TrialRow) -> dict[str, Any]:
     return settings
 
 
-def _compared(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Paired:
+    """A comparison with what was drawn for it, or the reason that there is none."""
+
+    comparison: Comparison | None = None
+    block: Block = "utterance"
+    blocks: int = 0
+    reason: str = ""
+
+
+def _paired(
     results: Results, best: TrialRow | None, baseline: TrialRow | None, *, split: str
-) -> Comparison | None:
-    if best is None or baseline is None or baseline["status"] != "finished":
-        return None
+) -> _Paired:
+    if best is None:
+        return _Paired(reason="no trial finished")
+    if baseline is None or baseline["status"] != "finished":
+        how = "was not recorded" if baseline is None else f"is {baseline['status']}, not finished"
+        return _Paired(reason=f"it {how}")
+    pair = (best["trial_id"], baseline["trial_id"])
     try:
-        return compare_trials(results, best["trial_id"], baseline["trial_id"], split=split)
-    except ResultsError:
-        return None  # one of them kept no utterances, which is nothing to fail a sweep for
+        speakers = results.utterances(pair[0], split)["speaker"].to_pylist()
+        enough = len(set(speakers)) >= _FEWEST_SPEAKERS
+        block: Block = "speaker" if enough else "utterance"
+        found = compare_trials(results, *pair, split=split, block=block)
+    except ResultsError as error:  # as when no utterances were kept: nothing to fail a sweep for
+        return _Paired(reason=str(error))
+    return _Paired(comparison=found, block=block, blocks=len(set(speakers) if enough else speakers))

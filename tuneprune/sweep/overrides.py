@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuneprune.config import with_overrides, with_value
+from tuneprune.errors import ConfigError
 
 Settings = dict[str, Any]
 
@@ -12,13 +13,15 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
     """Return the settings of a space with one ``a.b=value`` applied.
 
     ``search.`` changes the search itself. A searched field is narrowed to the one value. A field
-    of ``adaptation``, which the baseline does without, and one of ``search.set`` hold for all
-    trials. Every other field is the base's, so the baseline's and the trials'.
+    of ``adaptation``, which the baseline does without, holds for all trials. Every other field is
+    the base's, so the baseline's and the trials'.
 
     Raises:
-        ConfigError: no ``=``, or a value that is not YAML.
+        ConfigError: no ``=``, a path with an empty part, or a value that is not YAML.
     """
     path = override.partition("=")[0]
+    if not all(path.split(".")):
+        raise ConfigError("--set", override, "must read dotted.path=value, with no empty part")
     value = _value_at(with_overrides({}, [override]), path)
     result = dict(settings)
     search = _mapping(settings, "search")
@@ -27,7 +30,7 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
         return {**result, "search": _with_search_value(search, path, value)}
     if path in ranges:
         result["search"] = {**search, "space": _narrowed(ranges, path, value)}
-    elif path in shared or path.split(".")[0] == "adaptation":
+    elif path.split(".")[0] == "adaptation":
         result["search"] = {**search, "set": {**shared, path: value}}
     if path.split(".")[0] != "adaptation":
         result["base"] = with_value(_mapping(settings, "base"), path, value)

@@ -2,13 +2,14 @@
 
 import json
 import math
-import traceback
+import traceback as tracebacks
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tuneprune.config import RunConfig
 from tuneprune.results.writer import TableWriter
+from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.run import RunSummary
 
 
@@ -31,6 +32,7 @@ class TrialRecord:
         is_baseline: bool,
     ) -> None:
         self._writer = writer
+        self._step = 0
         self._known: dict[str, Any] = {
             "is_baseline": is_baseline,
             "settings": json.dumps(dict(values), sort_keys=True),
@@ -40,17 +42,20 @@ class TrialRecord:
 
     def started(self) -> None:
         """Say that the trial is running."""
-        self._write("running", step=0)
+        self._write("running")
+
+    def progressed(self, step: float) -> None:
+        """Remember, without writing it, how many steps are known to be finished."""
+        self._step = max(self._step, int(step))
 
     def ended(self, summary: RunSummary, *, checkpoint_dir: Path) -> None:
         """Say how training ended; rates that were not measured are null."""
         checkpoint = (
             (checkpoint_dir / summary.checkpoint).as_posix() if summary.checkpoint else None
         )
-        rates = ("dev_wer", "dev_cer", "test_wer", "test_cer")
+        self._step = summary.step
         self._write(
             summary.status,
-            step=summary.step,
             total_steps=summary.total_steps,
             best_step=summary.best_step,
             params=summary.params,
@@ -59,23 +64,28 @@ class TrialRecord:
             setup_s=summary.setup_s,
             checkpoint=checkpoint,
             reason=diverged_reason(summary),
-            **{rate: finite_or_none(getattr(summary, rate)) for rate in rates},
+            **error_rates(summary),
         )
 
     def failed(self, error: BaseException) -> str:
         """Keep the whole report of an exception; return its last line."""
         reason = last_line(error)
-        report = "".join(traceback.format_exception(error))
-        self._write("failed", step=0, reason=reason, traceback=report)
+        self.lost("failed", reason, "".join(tracebacks.format_exception(error)))
         return reason
 
-    def lost(self, status: str, reason: str) -> None:
-        """Say what became of a trial whose own process can not say it any more."""
-        self._write(status, step=0, reason=reason)
+    def lost(self, status: str, reason: str, traceback: str | None = None) -> None:
+        """Say what became of a trial that did not come to an end of its own."""
+        self._write(status, reason=reason, traceback=traceback)
 
-    def _write(self, status: str, *, step: int, **columns: Any) -> None:
-        self._writer.add("trials", step=step, status=status, **self._known, **columns)
+    def _write(self, status: str, **columns: Any) -> None:
+        self._writer.add("trials", step=self._step, status=status, **self._known, **columns)
         self._writer.flush()
+
+
+def saved_step(checkpoint_dir: Path) -> int:
+    """Return the step of a run's last checkpoint; 0 where there is none."""
+    last = find_checkpoint(checkpoint_dir, "last")
+    return int(last.name.rpartition("-")[2]) if last else 0
 
 
 def last_line(error: BaseException) -> str:
@@ -92,6 +102,8 @@ def diverged_reason(summary: RunSummary) -> str | None:
     return f"the loss was not finite after step {summary.step} of {summary.total_steps}"
 
 
-def finite_or_none(value: float) -> float | None:
-    """Return ``value``, or None for NaN and infinity."""
-    return value if math.isfinite(value) else None
+def error_rates(summary: RunSummary) -> dict[str, float | None]:
+    """Return WER and CER on dev and test by column of the trials table, None for unmeasured."""
+    rates = ("dev_wer", "dev_cer", "test_wer", "test_cer")
+    found = {rate: float(getattr(summary, rate)) for rate in rates}
+    return {rate: value if math.isfinite(value) else None for rate, value in found.items()}

@@ -4,7 +4,6 @@ It reads, checks and samples spaces; it starts nothing and knows neither Ray nor
 """
 
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -97,8 +96,7 @@ class Parameter(_Settings):
 class Objective(_Settings):
     """What the sampler is told about a finished trial. Never a test score."""
 
-    metric: Literal["dev_wer", "dev_cer"] = "dev_wer"
-    mode: Literal["min", "max"] = "min"
+    metric: Literal["dev_wer", "dev_cer"] = Field("dev_wer", description="lowest is best")
 
 
 class SamplerConfig(_Settings):
@@ -116,7 +114,10 @@ class SamplerConfig(_Settings):
 
 
 class Search(_Settings):
-    """How many trials, what all of them share (``set``), and what differs (``space``)."""
+    """How many trials, what all of them share (``set``), and what differs (``space``).
+
+    ``set`` holds fields of ``adaptation`` only: what trials share with the baseline is the base's.
+    """
 
     trials: int = Field(ge=1, description="beside the baseline, which is always trained")
     objective: Objective = Objective()
@@ -222,18 +223,50 @@ def needs_preparation(path: str) -> bool:
 
 
 def configs_to_prepare(space: Space) -> list[RunConfig]:
-    """Return one run for every corpus and feature setting that some trial can have."""
-    varied = {p: one.ends for p, one in space.search.space.items() if needs_preparation(p)}
-    shared = {p: value for p, value in space.search.shared.items() if needs_preparation(p)}
+    """Return one run for every corpus and feature setting that some trial can have.
+
+    Raises:
+        ConfigError: some of these do not go together.
+    """
     base = baseline_config(space)
     configs = {base.fingerprint(): base}
-    for combination in itertools.product(*varied.values()):
+    for values in _combinations(space.search.space):
         settings = base.model_dump()
-        for path, value in {**shared, **dict(zip(varied, combination, strict=True))}.items():
-            settings = with_value(settings, path, value)
+        for path, value in values.items():
+            if needs_preparation(path):
+                settings = with_value(settings, path, value)
         config = build_config(settings)
         configs[config.fingerprint()] = config
     return list(configs.values())
+
+
+def _combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
+    """Return the values that can meet in fields to be prepared and in those they depend on."""
+    deciding: dict[str, list[Scalar]] = {}  # with the values that others depend on
+    for path, parameter in reversed(parameters.items()):
+        if path in deciding or needs_preparation(path):
+            deciding.setdefault(path, [])
+            for on, wanted in parameter.when.items():
+                deciding.setdefault(on, []).extend(_listed(wanted))
+    combinations: list[dict[str, Any]] = [{}]
+    for path, parameter in parameters.items():
+        if path in deciding:
+            combinations = [
+                longer
+                for shorter in combinations
+                for longer in _with_each(shorter, path, parameter, deciding[path])
+            ]
+    return combinations
+
+
+def _with_each(
+    values: Values, path: str, parameter: Parameter, wanted: Sequence[Scalar]
+) -> list[dict[str, Any]]:
+    """Add each value of a field; of a range, the ends and ``wanted`` stand for all others."""
+    if not applies(parameter, values):
+        return [dict(values)]
+    each = parameter.choice or (*parameter.ends, *wanted)
+    return [{**values, path: one} for one in each]
 
 
 def _build_search(settings: Mapping[str, Any]) -> Search:
@@ -274,12 +307,13 @@ def _check_shares(space: Space) -> None:
     for path, value in search.shared.items():
         if path in search.space:
             raise ConfigError(f"search.set.{path}", value, "is searched too; keep one of the two")
-    for section, paths in (("space", search.space), ("set", search.shared)):
-        for path in paths:
-            if path in ("training", "training.workers", "training.num_threads"):
-                remedy = "must be the same for all trials and the baseline; set it in base"
-                raise ConfigError(f"search.{section}.{path}", path, remedy)
+        if path.split(".")[0] != "adaptation":
+            remedy = "must be the same for the baseline; set it in base"
+            raise ConfigError(f"search.set.{path}", value, remedy)
     for path, parameter in search.space.items():
+        if path in ("training", "training.workers", "training.num_threads"):
+            remedy = "must be the same for all trials and the baseline; set it in base"
+            raise ConfigError(f"search.space.{path}", path, remedy)
         if needs_preparation(path) and parameter.choice is None:
             remedy = "must be a choice, because each value needs a corpus or features of its own"
             raise ConfigError(f"search.space.{path}", list(parameter.ends), remedy)

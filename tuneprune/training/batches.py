@@ -98,8 +98,8 @@ class TrainingBatches:
         """Return this rank's micro-batches, augmented.
 
         Masks are drawn for the whole global batch, so that an utterance gets the same ones on
-        whichever rank and in whichever micro-batch it is. All ranks must go through a backward pass together, so one that gets no utterance gets
-        the first one at weight 0.
+        whichever rank and in whichever micro-batch it is. All ranks add up gradients, so one
+        that gets no utterance gets the first one at weight 0.
         """
         positions = rank_share(np.arange(len(plan.utterances)), rank=rank, world_size=world_size)
         masks = self._masks(plan, generator)

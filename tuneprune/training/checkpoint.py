@@ -24,6 +24,7 @@ from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.structure.groups import Allocation, allocation_of
 
 VERSION = 1
+_NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\d+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +52,9 @@ def save_checkpoint(
     hook: dict[str, Any],
     progress: dict[str, Any],
 ) -> Path:
-    """Write ``folder/<role>-<step>``, then remove older ones of the same role; return it."""
-    target = folder / f"{role}-{step:08d}"
-    beside = folder / f".{target.name}.{os.getpid()}"
+    """Write ``folder/<role>-<step>`` and return it; see ``keep_only`` for what goes."""
+    target = folder / checkpoint_name(role, step)
+    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     save_file(_contiguous(model.state_dict()), beside / "model.safetensors")
@@ -72,12 +73,24 @@ def save_checkpoint(
     }
     (beside / "state.json").write_text(json.dumps(state, indent=1))
     _sync(beside)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(beside, target)
-    for older in _of_role(folder, role):
-        if older != target:
-            shutil.rmtree(older, ignore_errors=True)
+    if target.exists():  # the same step again, after going on from an earlier one
+        os.rename(target, aside)
+    os.rename(beside, target)
+    _sync(folder)
+    shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def checkpoint_name(role: str, step: int) -> str:
+    """Return the folder name of a checkpoint."""
+    return f"{role}-{step:08d}"
+
+
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Remove all other checkpoints of a run, and what a killed process left half-written."""
+    for path in folder.iterdir():
+        if path.name not in names and _NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def find_checkpoint(folder: Path, role: str) -> Path | None:
@@ -98,19 +111,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError("checkpoint", path, "is not a checkpoint folder") from None
     except ValueError:
         raise CheckpointError("checkpoint", path, "has a damaged state.json") from None
-    if state.get("version") != VERSION:
-        raise CheckpointError(
-            "checkpoint", path, f"is of version {state.get('version')}; this reads {VERSION}"
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != VERSION:
+        raise CheckpointError("checkpoint", path, f"is of version {version}; this reads {VERSION}")
+    try:
+        return Checkpoint(
+            path=path,
+            step=state["step"],
+            config=build_config(state["config"]),
+            labels=LabelSet.from_json(state["labels"]),
+            allocation=Allocation.from_json(state["allocation"]),
+            hook=state["hook"],
+            progress=state["progress"],
         )
-    return Checkpoint(
-        path=path,
-        step=state["step"],
-        config=build_config(state["config"]),
-        labels=LabelSet.from_json(state["labels"]),
-        allocation=Allocation.from_json(state["allocation"]),
-        hook=state["hook"],
-        progress=state["progress"],
-    )
+    except (KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise CheckpointError("checkpoint", path, f"has a damaged state.json ({error!r})") from None
 
 
 def load_model_tensors(checkpoint: Checkpoint) -> CtcModel:
@@ -122,7 +137,11 @@ def load_model_tensors(checkpoint: Checkpoint) -> CtcModel:
         seed=checkpoint.config.seed,
         allocation=checkpoint.allocation,
     )
-    model.load_state_dict(_load(checkpoint.path / "model.safetensors"))
+    try:
+        model.load_state_dict(_load(checkpoint.path / "model.safetensors"))
+    except RuntimeError:
+        remedy = "holds tensors of another shape than its state.json says"
+        raise CheckpointError("checkpoint", checkpoint.path, remedy) from None
     return model
 
 
@@ -155,7 +174,8 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
 
 def _sync(folder: Path) -> None:
     """Force a folder and its files to disk, so that none of it is renamed before it is there."""
-    for path in (*folder.iterdir(), folder):
+    files = [path for path in folder.iterdir() if path.is_file()]
+    for path in (*files, folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

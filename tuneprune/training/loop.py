@@ -7,19 +7,17 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from tuneprune.adaptation import build_hook
 from tuneprune.config import RunConfig
-from tuneprune.data.features import FeatureStore
 from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.checkpoint import (
     Checkpoint,
+    checkpoint_name,
+    keep_only,
     load_model_tensors,
     load_optimizer_tensors,
     save_checkpoint,
@@ -30,6 +28,13 @@ from tuneprune.training.optim import build_optimizer, learning_rate, set_learnin
 from tuneprune.training.prepare import Prepared
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
+from tuneprune.training.reduce import (
+    agree,
+    share_buffers,
+    sum_gradients,
+    sum_over_ranks,
+    weights_fingerprint,
+)
 from tuneprune.training.step import backward, seed_step
 
 
@@ -72,7 +77,7 @@ class TrainingLoop:
         self._context = context
         self._recorder = recorder
         self.checkpoints = checkpoints
-        store = FeatureStore.open(prepared.features_path)
+        store = prepared.features
         self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
         self.total_steps = self.batches.total_steps
@@ -85,7 +90,7 @@ class TrainingLoop:
         self._last_loss = math.nan
         if start is not None:
             self._restore(start)
-        self._wrapped = self._wrap()
+        agree("their weights", weights_fingerprint(self.model), context.world_size)
         self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
         self._meter = Meter()
 
@@ -95,11 +100,10 @@ class TrainingLoop:
             self._recorder.allocation(0, self.model.prunable_modules())
         self.model.train()
         while self.step < self.total_steps:
-            loss = self._train_step()
-            if not math.isfinite(loss):
+            if not self._train_step():
                 self.diverged = True
                 return
-            progress.stepped(self.step, loss)
+            progress.stepped(self.step, self._last_loss)
             self._adapt(progress)
             if self.step in self._evaluate_at:
                 self._evaluate(progress)
@@ -108,57 +112,53 @@ class TrainingLoop:
         """Return how many passes over the training split ``step`` finished steps are."""
         return self._config.training.epochs * step / self.total_steps
 
-    def _train_step(self) -> float:
+    def _train_step(self) -> bool:
+        """Make one update; return False, and make none, if loss or gradient is not finite."""
         config, context = self._config, self._context
         plan = self.batches.plan(self.step)
         generator = seed_step(config.seed, self.step, context.rank)
         share = self.batches.share(
             plan, rank=context.rank, world_size=context.world_size, generator=generator
         )
-        loss = self._sum_over_ranks(
-            backward(
-                self._wrapped,
-                share,
-                encoder_frames=self.batches.encoder_frames(plan),
-                world_size=context.world_size,
-                device=context.device,
-                precision=config.training.precision,
-            )
+        part = backward(
+            self.model,
+            share,
+            encoder_frames=self.batches.encoder_frames(plan),
+            device=context.device,
+            precision=config.training.precision,
         )
-        if not math.isfinite(loss):
-            return loss
+        loss = sum_over_ranks(part, context.world_size)
+        if context.world_size > 1:
+            sum_gradients(self.model)
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        grad_norm = torch.nn.utils.get_total_norm(gradients)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            return False
         self.hook.observe(self.step)
         rate = learning_rate(config.optim, self.step, self.total_steps)
-        grad_norm = self._update(rate)
+        self._update(rate, grad_norm)
         self.step += 1
         self._last_loss = loss
-        self._record_step(plan, loss, rate, grad_norm)
-        return loss
+        self._record_step(plan, loss, rate, float(grad_norm))
+        return True
 
-    def _update(self, rate: float) -> float:
+    def _update(self, rate: float, grad_norm: torch.Tensor) -> None:
         limit = self._config.optim.clip_grad_norm
-        norm = math.nan
-        if limit is not None or self._is_logged(self.step + 1):
-            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            total = torch.nn.utils.get_total_norm(gradients)
-            norm = float(total)
-            if limit is not None:
-                trained = [p for p in self.model.parameters() if p.grad is not None]
-                torch.nn.utils.clip_grads_with_norm_(trained, limit, total)
+        if limit is not None:
+            trained = [p for p in self.model.parameters() if p.grad is not None]
+            torch.nn.utils.clip_grads_with_norm_(trained, limit, grad_norm)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return norm
 
     def _adapt(self, progress: TrainingProgress) -> None:
         plan = self.hook.propose(self.step)
         if plan is None:
             return
         began = time.perf_counter()
-        self._agree(plan.fingerprint())
+        agree("their plans", plan.fingerprint(), self._context.world_size)
         event = self.hook.apply(plan, self.step)
         if not plan.is_empty:
-            self._wrapped = self._wrap()
             self.best = Best()
         self._recorder.event(
             event, loss_before=self._last_loss, event_s=time.perf_counter() - began
@@ -170,12 +170,15 @@ class TrainingLoop:
         )
 
     def _evaluate(self, progress: TrainingProgress) -> None:
+        share_buffers(self.model, self._context.world_size)
         result = self._dev.evaluate(self.model, self._context)
         self._recorder.evaluation(self.step, self.epochs_at(self.step), result)
         if result.wer < self.best.wer:
             self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
             self._save("best", with_optimizer=False)
         last = self._save("last", with_optimizer=True)
+        if last is not None:  # only now: until it was there, the one before named its own best
+            keep_only(self.checkpoints, {last.name, checkpoint_name("best", self.best.step)})
         progress.evaluated(self.step, result.wer)
         metrics = {
             "step": float(self.step),
@@ -210,23 +213,6 @@ class TrainingLoop:
     def _is_logged(self, step: int) -> bool:
         """Return whether a row of steps ends here; always where time is taken by an evaluation."""
         return step % self._config.training.log_every_steps == 0 or step in self._evaluate_at
-
-    def _sum_over_ranks(self, loss: torch.Tensor) -> float:
-        if self._context.world_size > 1:
-            distributed.all_reduce(loss)
-        return loss.item()
-
-    def _agree(self, fingerprint: str) -> None:
-        if self._context.world_size == 1:
-            return
-        gathered: list[Any] = [None] * self._context.world_size
-        distributed.all_gather_object(gathered, fingerprint)
-        assert len(set(gathered)) == 1, f"ranks made different plans: {gathered}"
-
-    def _wrap(self) -> nn.Module:
-        if self._context.world_size == 1:
-            return self.model
-        return DistributedDataParallel(self.model)
 
     def _save(self, role: str, *, with_optimizer: bool) -> Path | None:
         if self._context.rank:

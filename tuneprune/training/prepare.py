@@ -8,16 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from tuneprune.adaptation import check_settings
 from tuneprune.config import RunConfig
 from tuneprune.data.checks import require_sound
 from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
 from tuneprune.data.features import FeatureStore, prepare_features
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
-from tuneprune.errors import CorpusError
+from tuneprune.errors import ConfigError, CorpusError
+from tuneprune.models.ctc import build_model
 from tuneprune.models.frontend import encoder_frames
+from tuneprune.training.batches import TrainingBatches
 
 ASSUMED_LABELS = 80  # 79 phonemes and the blank, as on LibriSpeech and TED-LIUM in the papers
 
@@ -28,7 +32,7 @@ class Prepared:
 
     corpus_fingerprint: str
     labels: LabelSet
-    features_path: Path
+    features: FeatureStore
     train: Split
     dev: Split
     test: Split
@@ -50,12 +54,15 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     labels = build_labels(config.text, splits["train"].texts)
     for split in splits.values():
         check_labels(labels, split.texts, split=split.name, ids=split.ids)
-    path = _features(corpus, config, splits, progress=progress)
-    train = _long_enough(splits["train"], labels, FeatureStore.open(path), config)
+    features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
+    train = _long_enough(splits["train"], labels, features, config)
+    _check_batches(train, features, config)
+    if config.adaptation.method != "none":
+        _check_adaptation(train, labels, features, config)
     return Prepared(
         corpus_fingerprint=corpus.fingerprint,
         labels=labels,
-        features_path=path,
+        features=features,
         train=train,
         dev=splits["dev"],
         test=splits["test"],
@@ -114,6 +121,30 @@ def _long_enough(split: Split, labels: LabelSet, store: FeatureStore, config: Ru
             "labels; use longer units (text.unit: phonemes) or longer recordings",
         )
     return _take(split, np.flatnonzero(fits))
+
+
+def _check_batches(train: Split, features: FeatureStore, config: RunConfig) -> None:
+    """Refuse a batch size into which not every utterance fits at every speed."""
+    longest = max(
+        int(features.num_frames(train.ids, speed).max()) for speed in config.features.speed_factors
+    )
+    if longest > config.training.batch_frames:
+        raise ConfigError(
+            "training.batch_frames",
+            config.training.batch_frames,
+            f"must be at least {longest}, the frames of the longest training utterance",
+        )
+
+
+def _check_adaptation(
+    train: Split, labels: LabelSet, features: FeatureStore, config: RunConfig
+) -> None:
+    with torch.device("meta"):  # only its shapes are looked at
+        model = build_model(
+            config.model, num_bins=config.features.num_bins, num_labels=len(labels), seed=0
+        )
+    total_steps = TrainingBatches(train, labels, features, config).total_steps
+    check_settings(config.adaptation, model.prunable_modules(), total_steps)
 
 
 def _take(split: Split, kept: NDArray[np.int64]) -> Split:

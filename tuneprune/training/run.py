@@ -9,13 +9,12 @@ from typing import Literal
 import torch
 
 from tuneprune.config import RunConfig
-from tuneprune.data.features import FeatureStore
 from tuneprune.errors import CheckpointError
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.cost import prunable_params
 from tuneprune.training.checkpoint import (
     Checkpoint,
-    find_checkpoint,
+    checkpoint_name,
     load_model_tensors,
     read_checkpoint,
 )
@@ -84,7 +83,7 @@ def train(
         context,
         recorder=recorder,
         checkpoints=checkpoint_dir,
-        start=_start(config, context),
+        start=_start(config, context, prepared),
     )
     ready = time.perf_counter()
     with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
@@ -93,7 +92,7 @@ def train(
         loop.run(bar)
     test = None if loop.diverged else _test(config, prepared, context, recorder, loop)
     recorder.flush()
-    best = find_checkpoint(checkpoint_dir, "best")
+    best = checkpoint_dir / checkpoint_name("best", loop.best.step)
     return RunSummary(
         status="diverged" if loop.diverged else "finished",
         step=loop.step,
@@ -108,11 +107,11 @@ def train(
         setup_s=ready - began,
         train_s=time.perf_counter() - ready,
         left_out_utterances=prepared.left_out,
-        checkpoint=best.name if best else "",
+        checkpoint=best.name if best.is_dir() else "",
     )
 
 
-def _start(config: RunConfig, context: RunContext) -> Checkpoint | None:
+def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkpoint | None:
     path = context.resume_from()
     if path is None:
         return None
@@ -121,6 +120,12 @@ def _start(config: RunConfig, context: RunContext) -> Checkpoint | None:
         raise CheckpointError(
             "checkpoint", path, "is of a run with other settings; start that run, or a new one"
         )
+    if start.progress["corpus_fingerprint"] != prepared.corpus_fingerprint:
+        remedy = "was trained on what the corpus was before it changed; start a new run"
+        raise CheckpointError("checkpoint", path, remedy)
+    if start.labels != prepared.labels:
+        remedy = "has other labels than text and lexicon give now; start a new run"
+        raise CheckpointError("checkpoint", path, remedy)
     return start
 
 
@@ -134,13 +139,11 @@ def _test(
     """Evaluate the best weights on the test split, and keep every utterance of dev and test."""
     if context.world_size > 1:
         torch.distributed.barrier()  # rank 0 may still be writing the last checkpoint
-    path = find_checkpoint(loop.checkpoints, "best")
-    assert path is not None, "the last step is always evaluated, so there is a best checkpoint"
-    checkpoint = read_checkpoint(path)
+    # The last step is always evaluated, so there is a best one.
+    checkpoint = read_checkpoint(loop.checkpoints / checkpoint_name("best", loop.best.step))
     model = load_model_tensors(checkpoint).to(context.device)
-    store = FeatureStore.open(prepared.features_path)
     for split in (prepared.dev, prepared.test):
-        evaluator = Evaluator(split, prepared.labels, store, config)
+        evaluator = Evaluator(split, prepared.labels, prepared.features, config)
         result = evaluator.evaluate(model, context)
         if split is prepared.test:
             recorder.evaluation(checkpoint.step, loop.epochs_at(checkpoint.step), result)

@@ -1,4 +1,4 @@
-"""One training step, on one worker or many: forward, backward, clip, update.
+"""The random state of a training step, and its forward and backward passes.
 
 Legend: B batch.
 """
@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from tuneprune.models.ctc import ctc_loss
 from tuneprune.training.batches import Batch
@@ -42,39 +41,24 @@ def backward(
     batches: Sequence[Batch],
     *,
     encoder_frames: int,
-    world_size: int,
     device: torch.device,
     precision: str,
 ) -> Tensor:
-    """Leave in ``.grad`` the gradient of the global batch's loss; return this rank's share of it.
+    """Leave in ``.grad`` this rank's part of the gradient; return its part of the loss.
 
     The loss is the summed CTC loss over the ``encoder_frames`` of the global batch, in nats a
-    frame, so that it depends neither on the number of workers nor on accumulation.
+    frame. Parts add up to loss and gradient of the global batch, however it is shared out.
     """
     total = torch.zeros((), device=device)
-    for index, batch in enumerate(batches):
-        last = index == len(batches) - 1
-        with _sync_only(model, when=last):
-            with autocast(device, precision):
-                log_probs, frames_B = model(
-                    batch.features_BTF.to(device), batch.num_frames_B.to(device)
-                )
-            loss_B = ctc_loss(
-                log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device)
+    for batch in batches:
+        with autocast(device, precision):
+            log_probs, frames_B = model(
+                batch.features_BTF.to(device), batch.num_frames_B.to(device)
             )
-            loss = batch.weight * loss_B.sum() / encoder_frames
-            # DistributedDataParallel averages over ranks; the global loss is a sum.
-            (loss * world_size).backward()  # type: ignore[no-untyped-call]
+        loss_B = ctc_loss(
+            log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device)
+        )
+        loss = batch.weight * loss_B.sum() / encoder_frames
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside the data-parallel wrapper, or the model itself."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
-
-def _sync_only(model: nn.Module, *, when: bool) -> AbstractContextManager[object]:
-    if isinstance(model, DistributedDataParallel) and not when:
-        return model.no_sync()
-    return nullcontext()

@@ -1,0 +1,89 @@
+"""What a checkpoint refuses, and which of them stay."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tuneprune.errors import CheckpointError
+from tuneprune.testing.tones import make_tone_corpus, tone_config
+from tuneprune.training.checkpoint import (
+    find_checkpoint,
+    keep_only,
+    load_model_tensors,
+    read_checkpoint,
+)
+from tuneprune.training.context import LocalContext
+from tuneprune.training.run import train
+
+
+@pytest.fixture
+def checkpoints(tones: Path, tmp_path: Path) -> Path:
+    """Return the checkpoint folder of a finished run."""
+    context = LocalContext(device=torch.device("cpu"))
+    train(tone_config(tones), context, writer=None, checkpoint_dir=tmp_path / "c")
+    return tmp_path / "c"
+
+
+def last(checkpoints: Path) -> Path:
+    found = find_checkpoint(checkpoints, "last")
+    assert found is not None
+    return found
+
+
+def test_a_run_leaves_its_best_and_its_last(checkpoints: Path) -> None:
+    names = sorted(path.name for path in checkpoints.iterdir())
+    best = read_checkpoint(last(checkpoints)).progress["best"]["step"]
+    assert names == [f"best-{best:08d}", "last-00000032"]
+
+
+def test_nothing_in_a_checkpoint_is_a_pickle(checkpoints: Path) -> None:
+    names = {path.suffix for path in last(checkpoints).iterdir()}
+    assert names == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"version": 1}', '{"version": 9}', "{"])
+def test_a_damaged_state_is_refused_in_one_line(checkpoints: Path, content: str) -> None:
+    (last(checkpoints) / "state.json").write_text(content)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(last(checkpoints))
+
+
+def test_tensors_of_another_shape_are_refused(checkpoints: Path) -> None:
+    path = last(checkpoints) / "model.safetensors"
+    tensors = load_file(path)
+    tensors["output.weight"] = tensors["output.weight"][:-1].contiguous()
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match="another shape"):
+        load_model_tensors(read_checkpoint(last(checkpoints)))
+
+
+def test_a_truncated_file_is_refused(checkpoints: Path) -> None:
+    path = last(checkpoints) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="can not be read"):
+        load_model_tensors(read_checkpoint(last(checkpoints)))
+
+
+def test_only_checkpoints_and_their_left_overs_are_removed(tmp_path: Path) -> None:
+    names = ("best-00000010", "last-00000020", ".last-00000020.new-77", "notes", "best-x")
+    for name in names:
+        (tmp_path / name).mkdir()
+    keep_only(tmp_path, {"last-00000020"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-x", "last-00000020", "notes"]
+
+
+def test_a_corpus_that_changed_is_not_trained_on_further(tmp_path: Path) -> None:
+    make_tone_corpus(tmp_path / "tones")
+    config = tone_config(tmp_path / "tones")
+    context = LocalContext(device=torch.device("cpu"))
+    train(config, context, writer=None, checkpoint_dir=tmp_path / "c")
+    state = last(tmp_path / "c") / "state.json"
+    held = json.loads(state.read_text())
+    held["progress"]["corpus_fingerprint"] = "another"
+    state.write_text(json.dumps(held))
+    again = LocalContext(device=torch.device("cpu"), checkpoint=last(tmp_path / "c"))
+    with pytest.raises(CheckpointError, match="before it changed"):
+        train(config, again, writer=None, checkpoint_dir=tmp_path / "c")

@@ -1,0 +1,72 @@
+"""Write tables for other programs, JSON and CSV, and as Markdown for reports."""
+
+import io
+import json
+import math
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.csv
+
+from tuneprune.errors import ResultsError
+
+_MARKUP = re.compile(r"[\\`*\[\]<>|]")
+
+
+def as_json(table: pa.Table) -> str:
+    """Return a list of rows. JSON has no NaN and no infinity; they become null."""
+    return json.dumps(_json_value(table.to_pylist()), indent=1, default=str)
+
+
+def as_csv(table: pa.Table) -> str:
+    """Return lines with a header; text is quoted, null is empty.
+
+    Raises:
+        ResultsError: a column of lists or the like, which CSV has no place for.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        _csv(pa.table({name: column.slice(0, 1)}))
+    return _csv(table)
+
+
+def as_markdown(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Return a table of GitHub's Markdown.
+
+    Args:
+        names: of the columns.
+        rows: cells as they are to be read.
+        right: True for a column that is set to the right.
+    """
+    rule = ["---:" if to_right else "---" for to_right in right]
+    body = ([_escaped(cell) for cell in row] for row in (names, *rows))
+    header, *lines = (f"| {' | '.join(cells)} |" for cells in body)
+    return "\n".join([header, f"| {' | '.join(rule)} |", *lines])
+
+
+def _csv(table: pa.Table) -> str:
+    sink = io.BytesIO()
+    try:
+        pyarrow.csv.write_csv(table, sink)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        (name,), (kind,) = table.column_names, table.schema.types
+        remedy = "has no form in CSV; leave it out, or take --format json"
+        raise ResultsError(f"column {name}", str(kind), remedy) from None
+    return sink.getvalue().decode()
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, Decimal):  # DuckDB's sums of whole numbers
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _json_value(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(one) for one in value]
+    return value
+
+
+def _escaped(cell: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", " ".join(cell.split()))
