@@ -12,8 +12,8 @@ FAST := not slow and not ray and not gpu
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-sweep: setup  ## run the embedded default sweep (synthetic digits, a few minutes)
-	$(RUN)/tuneprune sweep search_spaces/quickstart.yaml
+sweep: setup  ## run the default sweep (spoken digits, a few minutes); options: ARGS=--restart
+	$(RUN)/tuneprune sweep search_spaces/quickstart.yaml $(ARGS)
 
 test: setup lint  ## lint, types and all tests
 	$(RUN)/python -m pytest --durations=10

@@ -12,6 +12,9 @@ import yaml
 
 from tuneprune import cli
 from tuneprune.data.corpus import UTTERANCES_SCHEMA, open_corpus, write_corpus
+from tuneprune.errors import Interrupted
+from tuneprune.results.export import EXPORTED
+from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -101,7 +104,8 @@ def test_a_wrong_setting_is_one_line_and_nothing_is_written(
 def test_a_range_that_reaches_too_far_is_refused_before_any_work(
     run: Run, space_file: Callable[..., Path]
 ) -> None:
-    path = space_file(space={"adaptation.delta": {"uniform": [0.1, 0.6]}})
+    reaching = {"adaptation.delta": {"uniform": [0.1, 0.6]}, "adaptation.at": {"choice": [0.1]}}
+    path = space_file(space=reaching)
     assert_refused(run("sweep", path), "search.space.adaptation.delta", "0.6", "less than 0.5")
     assert_nothing_written()
 
@@ -189,6 +193,126 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     code, out, _ = run("results", "plot", "results/r")
     assert code == 0
     assert all(Path(line).is_file() for line in out.split())
+
+
+def write_two_trials(folder: Path) -> None:
+    """Write t01 and a baseline t00 over three utterances, and how they end."""
+    said = {"t00": (2, 2, 4), "t01": (1, 0, 3)}
+    for trial_id, errors in said.items():
+        with TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=1) as writer:
+            for number, wrong in enumerate(errors):
+                writer.add(
+                    "utterances", step=9, split="eval", utterance_id=f"u{number}",
+                    speaker=f"s{number // 2}", language="en", reference="a", hypothesis="",
+                    num_ref_words=10, substitutions=wrong, deletions=0, insertions=0,
+                    num_ref_chars=1, char_errors=0,
+                )  # fmt: skip
+            writer.add(
+                "trials", step=9, status="finished", is_baseline=trial_id == "t00",
+                dev_wer=sum(errors) / 30, test_wer=sum(errors) / 30, params=1_000_000,
+                train_s=125.0, settings=json.dumps({"adaptation.delta": 0.1}),
+                config=json.dumps({"corpus": {"dev_split": "dev", "test_split": "eval"}}),
+                reason="[batch, 3]",
+            )  # fmt: skip
+
+
+def test_trials_are_compared_on_the_test_split_of_their_corpus(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    code, out, _ = run("results", "compare", "two", "t01", "t00", "--format", "json")
+    assert code == 0
+    row = json.loads(out)[0]
+    assert (row["a"], row["b"]) == ("t01", "t00")
+    assert row["wer_a"] == pytest.approx(4 / 30)
+    assert row["difference"] == pytest.approx(-4 / 30)
+    assert row["low"] <= row["difference"] <= row["high"] <= 0
+    assert row["probability_of_improvement"] == 1
+    code, out, _ = run("results", "compare", "two", "t01", "t00", "--by", "speaker")
+    assert code == 0
+    assert "-13.3" in out
+    assert "Word error rates on eval." in out
+    assert "over speakers" in out
+    outcome = run("results", "compare", "two", "t01", "t00", "--split", "test")
+    assert_refused(outcome, "'test'", "there are eval")
+    assert_refused(run("results", "compare", "two", "t01", "t02"), "'t02'", "did you mean")
+
+
+def test_the_best_by_a_metric_stay_in_its_order_and_show_it(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    code, out, _ = run("results", "best", "two", "--metric", "time_s", "--k", "2")
+    assert code == 0
+    header, first, second = (line.split() for line in out.splitlines())
+    assert header[:4] == ["trial_id", "delta", "status", "time_s"]
+    assert (first[0], second[0]) == ("t00", "t01")  # written first, though t01 has fewer errors
+    assert "26.7" in first
+
+
+def test_tables_are_printed_as_they_are_asked_for(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    code, out, _ = run("results", "show", "two", "--format", "markdown")
+    assert code == 0
+    assert out.splitlines()[0] == (
+        "| trial_id | delta | status | dev_wer | test_wer | params | train_s |"
+    )
+    assert out.splitlines()[2] == (
+        "| t01 | 0.1 | finished | 13.3 % | 13.3 % | 1,000,000 | 2 min 05 s |"
+    )
+    query = "select reason, 100 * dev_wer as dev_wer from trials order by trial_id"
+    code, out, _ = run("results", "sql", query, "two")
+    assert code == 0
+    assert out.splitlines()[1].split() == ["[batch,", "3]", "26.6667"]
+    lists = "select trial_id, [dev_wer, test_wer] as rates from trials"
+    assert_refused(run("results", "sql", lists, "two", "--format", "csv"), "rates", "--format json")
+    assert run("results", "sql", lists, "two", "--format", "json")[0] == 0
+
+
+def test_sweeps_are_listed_beside_one_that_can_not_be_read(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    Path("results/odd/parts").mkdir(parents=True)
+    Path("results/odd/parts/trials").write_text("no folder")
+    code, out, err = run("results", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["folder", "two"]
+    assert err == "note: odd: parts/trials: can not be listed (Not a directory)\n"
+
+
+def test_an_exported_sweep_is_a_sweep(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    code, out, _ = run("results", "export", "two", "kept")
+    assert code == 0
+    assert len(out.splitlines()) == len(EXPORTED)
+    best = [
+        json.loads(run("results", "best", where, "--format", "json")[1])
+        for where in ("two", "kept")
+    ]
+    assert best[0] == best[1]
+    assert best[0][0]["trial_id"] == "t01"
+    assert_refused(run("results", "export", "two", "kept"), "kept", "holds something already")
+    outcome = run("results", "export", "two", "other", "--tables", "trials,steps, words")
+    assert_refused(outcome, "'words'", "must be one of")
+    assert not Path("other").exists()
+
+
+def test_an_interrupt_says_its_line_and_exits_as_shells_expect(
+    run: Run, space_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise Interrupted("interrupted; --resume goes on")
+
+    monkeypatch.setattr("tuneprune.sweep.single.train_single", interrupted)
+    code, _, err = run("train", space_file())
+    assert code == 130
+    assert err == "tuneprune: interrupted; --resume goes on\n"
+
+
+def test_a_model_has_a_label_beside_the_blank(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("corpus: {path: nowhere}\n")
+    for labels in ("0", "1"):
+        code, out, err = run("describe", path, "--labels", labels)
+        assert (code, out) == (2, "")
+        assert "--labels" in err
+    code, out, _ = run("describe", path, "--labels", "2", "--json")
+    assert (code, json.loads(out)["num_labels"]) == (0, 2)
 
 
 def test_describe_as_json_has_the_published_sizes(run: Run, tmp_path: Path) -> None:

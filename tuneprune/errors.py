@@ -52,7 +52,7 @@ class ResourceError(TunepruneError):
     """A run that asks for more than the machine or cluster has."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  nothing is wrong with what was asked for
     """Ctrl-C or SIGTERM in the middle of work; the text is one line that says what to do next.
 
     No KeyboardInterrupt, because Typer swallows those and what they say, and no TunepruneError,

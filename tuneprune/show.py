@@ -90,7 +90,7 @@ def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
     )
     # Not wrapped: they are to be copied.
     console.print(Text(f"Tables and checkpoints: {folder}"), soft_wrap=True)
-    command = shell_command("results", "show", folder)
+    command = shell_command("tuneprune", "results", "show", folder)
     console.print(Text(f"  {command}"), soft_wrap=True)
 
 

@@ -1,6 +1,9 @@
 """A sweep's folder is given to one sweep, and what it holds is never overwritten."""
 
+import errno
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,6 +12,7 @@ from tuneprune.sweep.folder import (
     begin_sweep,
     contents_of,
     end_sweep,
+    legal_name,
     make_room,
     open_folder,
     read_sweep_file,
@@ -29,7 +33,7 @@ def test_there_is_room_in_a_new_or_empty_folder(tmp_path, space):
 
 def test_a_finished_sweep_of_the_space_is_returned(tmp_path, space):
     begun = begin_sweep(tmp_path / "a", contents_of(space))
-    ended = end_sweep(tmp_path / "a")
+    ended = end_sweep(tmp_path / "a", begun.sweep_id)
     held = open_folder(tmp_path / "a", contents_of(space), restart=False)
     assert held == ended
     assert held.sweep_id == begun.sweep_id
@@ -44,8 +48,8 @@ def test_an_unfinished_sweep_is_refused_with_the_way_out(tmp_path, space, refusa
 
 
 def test_another_sweep_is_refused_by_name(tmp_path, settings, space, refusal):
-    begin_sweep(tmp_path, contents_of(space))
-    end_sweep(tmp_path)
+    begun = begin_sweep(tmp_path, contents_of(space))
+    end_sweep(tmp_path, begun.sweep_id)
     settings["base"]["seed"] = 5
     assert "another sweep (small " in refusal(
         open_folder, tmp_path, contents_of(build_space(settings)), restart=False
@@ -94,3 +98,66 @@ def test_a_folder_that_can_not_be_made_is_one_line(tmp_path, space, refusal):
     assert "can not be written" in refusal(
         begin_sweep, tmp_path / "file" / "out", contents_of(space)
     )
+
+
+@pytest.fixture(params=["links", "no links"])
+def file_system(request, monkeypatch):
+    """Run a test also where files can not have two names."""
+
+    def refuse(source, target):
+        if os.path.exists(target):
+            raise FileExistsError(errno.EEXIST, "File exists")
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("file_system")
+def test_of_many_that_begin_in_one_folder_one_gets_it(tmp_path, space):
+    def begin(_):
+        try:
+            return begin_sweep(tmp_path / "a", contents_of(space)).sweep_id
+        except ResultsError as error:
+            assert "was begun by another process meanwhile" in str(error)  # noqa: PT017  most do
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        got = [one for one in pool.map(begin, range(16)) if one]
+    assert got == [read_sweep_file(tmp_path / "a").sweep_id]
+    assert os.listdir(tmp_path / "a") == ["sweep.json"]  # nothing half-written stays
+
+
+def test_two_sweeps_of_one_second_have_two_ids(tmp_path, space):
+    ids = {begin_sweep(tmp_path / str(n), contents_of(space)).sweep_id for n in range(5)}
+    assert len(ids) == 5
+    for one in ids:
+        name, day, time, digits = one.split("-")
+        assert (name, len(day), len(time), len(bytes.fromhex(digits))) == ("small", 8, 6, 3)
+
+
+def test_a_folder_that_was_taken_meanwhile_is_not_ended(tmp_path, space, refusal):
+    out = tmp_path / "a"
+    ours = begin_sweep(out, contents_of(space))
+    make_room(out)
+    theirs = begin_sweep(out, contents_of(space))
+    text = refusal(end_sweep, out, ours.sweep_id)
+    assert theirs.sweep_id in text
+    assert read_sweep_file(out).finished_s is None
+    make_room(out)
+    assert "not a sweep" in refusal(end_sweep, out, ours.sweep_id)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("an4_baseline.v2", "an4_baseline.v2"),
+        ("my run (2)", "my-run-2"),
+        ("-x", "x"),
+        (".hidden", "hidden"),
+        ("größe", "gr-e"),
+        ("日本", "run"),
+    ],
+)
+def test_any_name_becomes_one_that_results_can_carry(stem, name):
+    assert legal_name(stem) == name

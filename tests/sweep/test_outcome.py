@@ -8,7 +8,9 @@ from tuneprune.sweep.outcome import read_outcome, settings_of
 from tuneprune.sweep.space import build_space
 
 
-def write_trial(folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False):
+def write_trial(
+    folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False, speakers=1
+):
     writer = TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=1)
     with writer:
         writer.add(
@@ -18,22 +20,28 @@ def write_trial(folder, trial_id, *, status="finished", dev=None, errors=(), bas
         )  # fmt: skip
         for number, wrong in enumerate(errors):
             writer.add(
-                "utterances", step=1, split="test", utterance_id=f"u{number}", speaker="a",
+                "utterances", step=1, split="test", utterance_id=f"u{number}", speaker=f"s{number % speakers}",
                 language="en", reference="a b", hypothesis="", num_ref_words=2,
                 substitutions=wrong, deletions=0, insertions=0, num_ref_chars=3, char_errors=0,
             )  # fmt: skip
 
 
+def read(folder, settings):
+    space = build_space(settings)
+    begun = begin_sweep(folder, contents_of(space))
+    return read_outcome(folder, end_sweep(folder, begun.sweep_id), space)
+
+
 @pytest.fixture
 def outcome(tmp_path, settings):
     space = build_space(settings)
-    begin_sweep(tmp_path, contents_of(space))
+    begun = begin_sweep(tmp_path, contents_of(space))
     write_trial(tmp_path, "t00", dev=0.3, errors=(1, 1, 2, 2), baseline=True)
     write_trial(tmp_path, "t01", dev=0.2, errors=(0, 1, 1, 1))
     write_trial(tmp_path, "t02", dev=0.2, errors=(0, 0, 0, 0))
     write_trial(tmp_path, "t03", status="failed", dev=0.0)
     write_trial(tmp_path, "t04", status="diverged")
-    return read_outcome(tmp_path, end_sweep(tmp_path), space)
+    return read_outcome(tmp_path, end_sweep(tmp_path, begun.sweep_id), space)
 
 
 def test_the_best_is_the_first_of_the_finished_with_the_lowest_rate(outcome):
@@ -44,11 +52,8 @@ def test_the_best_is_the_first_of_the_finished_with_the_lowest_rate(outcome):
 def test_the_baseline_is_kept_apart_even_if_it_is_the_best(tmp_path, settings):
     write_trial(tmp_path, "t00", dev=0.1, baseline=True)
     write_trial(tmp_path, "t01", dev=0.2)
-    space = build_space(settings)
-    begin_sweep(tmp_path, contents_of(space))
-    outcome = read_outcome(tmp_path, end_sweep(tmp_path), space)
+    outcome = read(tmp_path, settings)
     assert (outcome.best["trial_id"], outcome.baseline["trial_id"]) == ("t01", "t00")
-    assert outcome.comparison is None  # no utterances were kept
 
 
 def test_trials_are_counted_by_status_and_failures_are_kept(outcome):
@@ -60,3 +65,31 @@ def test_best_and_baseline_are_compared_on_the_test_words(outcome):
     # By hand: 3 of 8 words wrong against 6 of 8.
     assert outcome.comparison.difference == pytest.approx(3 / 8 - 6 / 8)
     assert outcome.comparison.low <= outcome.comparison.difference <= outcome.comparison.high
+
+
+@pytest.mark.parametrize(("speakers", "drawn"), [(5, (5, "speaker")), (4, (20, "utterance"))])
+def test_whole_speakers_are_drawn_where_there_are_enough(tmp_path, settings, speakers, drawn):
+    write_trial(tmp_path, "t00", dev=0.2, errors=[2, 1] * 10, baseline=True, speakers=speakers)
+    write_trial(tmp_path, "t01", dev=0.1, errors=[1, 1] * 10, speakers=speakers)
+    outcome = read(tmp_path, settings)
+    assert (outcome.blocks, outcome.block) == drawn
+    assert outcome.comparison.difference == pytest.approx(-10 / 40)
+    assert outcome.not_compared == ""
+
+
+@pytest.mark.parametrize(
+    ("baseline", "reason"),
+    [
+        ({"status": "finished", "dev": 0.2}, "has kept no utterances of test"),
+        ({"status": "failed"}, "it is failed, not finished"),
+        (None, "it was not recorded"),
+    ],
+)
+def test_why_nothing_was_compared_is_said(tmp_path, settings, baseline, reason):
+    if baseline is not None:
+        write_trial(tmp_path, "t00", baseline=True, **baseline)
+    write_trial(tmp_path, "t01", dev=0.1, errors=(1, 2) if baseline is None else ())
+    outcome = read(tmp_path, settings)
+    assert outcome.comparison is None
+    assert reason in outcome.not_compared
+    assert "\n" not in outcome.not_compared

@@ -43,6 +43,12 @@ def test_a_dotted_path_below_space_and_set_is_one_key(settings, section):
     assert changed["search"][section]["optim.peak_lr"] == {"choice": [1]}
 
 
+@pytest.mark.parametrize("path", ["adaptation.", ".seed", "search..trials", "search.space.", ""])
+def test_an_empty_part_of_a_path_is_refused(settings, refusal, path):
+    text = refusal(with_space_override, settings, f"{path}=3")
+    assert text.startswith(f"--set = '{path}=3': must read dotted.path=value")
+
+
 def test_the_settings_that_were_given_stay_as_they_were(settings):
     before = repr(settings)
     with_space_override(settings, "adaptation.delta=0.25")

@@ -125,6 +125,35 @@ def test_every_corpus_and_feature_setting_is_prepared_once(settings, ranges):
     assert sorted(bins) == [40, 80]
 
 
+def test_what_can_not_meet_is_not_prepared(settings, ranges):
+    ranges["text.unit"] = {"choice": ["characters", "phonemes"]}
+    ranges["text.lexicon"] = {
+        "choice": ["a.txt", "b.txt"], "when": {"text.unit": "phonemes"},
+    }  # fmt: skip
+    found = {(run.text.unit, str(run.text.lexicon)) for run in configs_to_prepare(build_space(settings))}
+    assert found == {("characters", "None"), ("phonemes", "a.txt"), ("phonemes", "b.txt")}
+
+
+def test_a_condition_on_another_field_is_prepared_both_ways(settings, ranges):
+    ranges["training.epochs"] = {"int": [1, 9]}
+    ranges["features.num_bins"] = {"choice": [40, 64], "when": {"training.epochs": 5}}
+    configs = configs_to_prepare(build_space(settings))
+    assert sorted(run.features.num_bins for run in configs) == [40, 64, 80]  # 80 is the base's
+    assert {run.training.epochs for run in configs} == {build_space(settings).base.training.epochs}
+
+
+@pytest.mark.parametrize("path", ["optim.peak_lr", "corpus.path", "seed", "training"])
+def test_what_all_trials_share_with_the_baseline_belongs_to_the_base(settings, refusal, path):
+    settings["search"]["set"][path] = 1
+    text = refusal(build_space, settings)
+    assert text == f"search.set.{path} = 1: must be the same for the baseline; set it in base"
+
+
+def test_an_objective_has_no_direction(settings, refusal):
+    settings["search"]["objective"] = {"metric": "dev_wer", "mode": "min"}
+    assert "search.objective.mode = 'min': is not a setting" in refusal(build_space, settings)
+
+
 def test_a_space_is_loaded_from_yaml_with_overrides(tmp_path, settings):
     path = tmp_path / "space.yaml"
     path.write_text(json.dumps(settings))  # JSON is YAML

@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ def ray_cluster(*, log_to_driver: bool = False) -> Iterator[None]:
         log_to_driver: print what workers print.
 
     Raises:
-        ResourceError: no cluster answers at RAY_ADDRESS.
+        ResourceError: no cluster answers at RAY_ADDRESS, or it can not be joined.
     """
     if ray.is_initialized():
         yield
@@ -44,11 +46,29 @@ def ray_cluster(*, log_to_driver: bool = False) -> Iterator[None]:
     # Ray's socket paths must stay below 107 bytes, so TMPDIR, which may be long, is not used.
     folder = tempfile.mkdtemp(prefix="tp-", dir="/tmp" if os.path.isdir("/tmp") else None)
     try:
-        _start(folder, log_to_driver=log_to_driver)
+        with _kept_sigterm():
+            _start(folder, log_to_driver=log_to_driver)
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def this_machine() -> NodeResources | None:
+    """Return what trials will have if this machine is all there is; None where a cluster is joined.
+
+    GPUs are not counted: they are known only to a Ray that runs.
+    """
+    if ray.is_initialized() or "RAY_ADDRESS" in os.environ:
+        return None
+    return NodeResources(cpus=float(usable_cpus()), gpus=0.0)
+
+
+def usable_cpus() -> int:
+    """Return the CPUs that this process may run on, of which a batch system may give it a few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cluster_nodes() -> list[NodeResources]:
@@ -56,6 +76,17 @@ def cluster_nodes() -> list[NodeResources]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     resources = [node["Resources"] for node in nodes if node["Alive"]]
     return [NodeResources(cpus=r.get("CPU", 0.0), gpus=r.get("GPU", 0.0)) for r in resources]
+
+
+@contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces by one that exits with nothing recorded."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _start(folder: str, *, log_to_driver: bool) -> None:
@@ -66,15 +97,25 @@ def _start(folder: str, *, log_to_driver: bool) -> None:
     if address:
         try:
             ray.init(address=address, log_to_driver=log_to_driver, logging_level=logging.CRITICAL)
-        except (ConnectionError, RuntimeError, ValueError):
-            remedy = "no Ray cluster answers there; start one, or unset RAY_ADDRESS"
-            raise ResourceError("RAY_ADDRESS", address, remedy) from None
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise ResourceError("RAY_ADDRESS", address, _refusal(error)) from None
         return
     ray.init(
         address="local",
+        num_cpus=usable_cpus(),
         include_dashboard=False,
         log_to_driver=log_to_driver,
         logging_level=logging.CRITICAL,
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=folder,
     )
+
+
+def _refusal(error: Exception) -> str:
+    """Say why a cluster can not be joined, and what to do."""
+    said = str(error.__cause__ or error).strip() or type(error).__name__
+    if "Version mismatch" in said:
+        told = " ".join(said.split())
+        return f"runs other versions than this; use the same Ray and Python in both. {told}"
+    last = said.splitlines()[-1].strip()
+    return f"no Ray cluster can be joined there ({last}); start one, or unset RAY_ADDRESS"

@@ -23,6 +23,7 @@ from ray.train.v2.api.config import RunConfig as RayRunConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from tuneprune.config import RunConfig
+from tuneprune.distributed.failures import first_failure
 from tuneprune.results.writer import TableWriter
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import RunContext
@@ -32,8 +33,6 @@ T = TypeVar("T")
 
 DRIVER_CPUS = 0.01
 """CPUs of the process that waits for its workers; Ray allows no 0. Workers give it of theirs."""
-
-PROCESS_DIED = "its process died (killed, or out of memory)"
 
 
 class Train(Protocol):
@@ -148,15 +147,17 @@ def run_workers(
     trainer = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune)
     try:
         # In the main thread, Ray would replace the handler of SIGINT by one that exits with 0.
-        result = in_thread(trainer.fit)
+        result = outside_main_thread(trainer.fit)
     except WorkerGroupError as error:
         raise first_failure(error) from error
     summary: dict[str, Any] = result.return_value  # type: ignore[attr-defined]  # of Train V2
     return RunSummary(**summary)
 
 
-def in_thread(call: Callable[[], T]) -> T:
-    """Call a function in a thread of its own and wait; a KeyboardInterrupt ends the waiting."""
+def outside_main_thread(call: Callable[[], T]) -> T:
+    """Call a function in a thread other than the main one; KeyboardInterrupt ends the waiting."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -167,23 +168,6 @@ def in_thread(call: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
     return outcome.result()
-
-
-def first_failure(error: WorkerGroupError) -> Exception:
-    """Return what a worker raised: that of the lowest rank which did not only lose its peers."""
-    failures = error.worker_failures
-    if not failures:
-        return error
-    rank = min(failures, key=lambda rank: (_is_consequence(failures[rank]), rank))
-    if isinstance(failures[rank], WorkerHealthCheckFailedError):
-        return RuntimeError(f"worker {rank}: {PROCESS_DIED}")
-    return failures[rank]
-
-
-def _is_consequence(error: Exception) -> bool:
-    """Return whether a worker failed in talking to others, as it does once one of them is gone."""
-    lost_peers = isinstance(error, torch.distributed.DistError) or "gloo" in str(error).lower()
-    return lost_peers and isinstance(error, RuntimeError)
 
 
 def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrainer:

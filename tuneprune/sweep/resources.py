@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuneprune.config import TrainingConfig
-from tuneprune.distributed.cluster import NodeResources
+from tuneprune.distributed.cluster import NodeResources, this_machine
 from tuneprune.errors import ConfigError, ResourceError
 
 
@@ -45,6 +45,18 @@ def plan_resources(
         use_gpu=use_gpu,
         concurrent=min(concurrent, limit) if limit is not None else concurrent,
     )
+
+
+def check_this_machine(training: TrainingConfig, *, limit: int | None = None) -> None:
+    """Refuse at once what could not fit, if it is this machine that the trials will run on.
+
+    Raises:
+        ResourceError: as ``plan_resources``.
+        ConfigError: likewise.
+    """
+    here = this_machine()
+    if here is not None:
+        plan_resources(training, [here], limit=limit)
 
 
 def _worker_slots(node: NodeResources, threads: int, *, use_gpu: bool) -> int:

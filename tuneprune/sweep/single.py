@@ -1,26 +1,29 @@
 """Train one configuration and keep it as a sweep of a single trial, for the same tables."""
 
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster
 from tuneprune.distributed.ray_train import run_workers
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ConfigError, Interrupted, ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
     begin_sweep,
     end_sweep,
+    legal_name,
     make_room,
     open_folder,
     read_sweep_file,
     shown_path,
 )
-from tuneprune.sweep.records import TrialRecord
-from tuneprune.sweep.resources import plan_resources
+from tuneprune.sweep.interrupts import interruptible
+from tuneprune.sweep.records import TrialRecord, saved_step
+from tuneprune.sweep.resources import check_this_machine, plan_resources
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import RunSummary, prepare, train
@@ -36,7 +39,7 @@ def train_single(
     A failed or interrupted run is recorded before the error goes on its way.
 
     Args:
-        name: of the run, in its tables.
+        name: of the run, in its tables; characters that can not be there become dashes.
         out: its folder; refused if it holds something.
         restart: move what ``out`` holds aside instead.
         resume: go on with the unfinished run that ``out`` holds, from its last checkpoint; the
@@ -44,47 +47,43 @@ def train_single(
 
     Raises:
         TunepruneError: the folder, the input or the resources do not allow the run to begin.
+        Interrupted: Ctrl-C or SIGTERM.
     """
-    contents = Contents(
+    if resume and restart:
+        remedy = "goes on with what the folder holds, --restart begins anew; give one of the two"
+        raise ConfigError("--resume", resume, remedy)
+    contents = _contents_of(config, legal_name(name))
+    unfinished = _unfinished(out, contents) if resume else None
+    if unfinished is None and open_folder(out, contents, restart=restart) is not None:
+        remedy = "holds this run, finished; choose another folder, or --restart to run it again"
+        raise ResultsError("out", out, remedy)
+    several = config.training.workers > 1
+    if several:
+        check_this_machine(config.training)
+    with interruptible(
+        "interrupted outside training; the same command goes on, with --resume if it had begun"
+    ):
+        prepare(config, progress=True)
+        with ray_cluster(log_to_driver=True) if several else nullcontext():
+            use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
+            if restart:
+                make_room(out)
+            sweep_id = (unfinished or begin_sweep(out, contents)).sweep_id
+            summary = _recorded(
+                config, out, sweep_id, _attempts(out) if unfinished else 0, use_gpu=use_gpu
+            )
+    end_sweep(out, sweep_id)
+    return summary
+
+
+def _contents_of(config: RunConfig, name: str) -> Contents:
+    return Contents(
         name=name,
         question=f"How good is {name}?",
         fingerprint=config.fingerprint(),
         trials=1,
         settings={"config": config.model_dump(mode="json")},
     )
-    unfinished = _unfinished(out, contents) if resume else None
-    if unfinished is None and open_folder(out, contents, restart=restart) is not None:
-        remedy = "holds this run, finished; choose another folder, or --restart to run it again"
-        raise ResultsError("out", out, remedy)
-    prepare(config, progress=True)
-    with ExitStack() as stack:
-        use_gpu = False
-        if config.training.workers > 1:
-            stack.enter_context(ray_cluster())
-            use_gpu = plan_resources(config.training, cluster_nodes()).use_gpu
-        if unfinished is None:
-            make_room(out)
-        sweep_id = (unfinished or begin_sweep(out, contents)).sweep_id
-        attempt = _attempts(out) if unfinished else 0
-        writer = stack.enter_context(
-            TableWriter(
-                out, sweep_id=sweep_id, trial_id=TRIAL_ID, attempt=attempt, seed=config.seed
-            )
-        )
-        record = TrialRecord(writer, config, values={}, is_baseline=False)
-        record.started()
-        try:
-            summary = _train(config, out, sweep_id, attempt, writer, use_gpu=use_gpu)
-        except KeyboardInterrupt:
-            record.lost("stopped", "interrupted")
-            line = f"interrupted; the same command with --resume goes on ({shown_path(out)})"
-            raise KeyboardInterrupt(line) from None
-        except Exception as error:
-            record.failed(error)
-            raise
-        record.ended(summary, checkpoint_dir=Path("checkpoints") / TRIAL_ID)
-    end_sweep(out)
-    return summary
 
 
 def _unfinished(out: Path, contents: Contents) -> SweepFile | None:
@@ -109,6 +108,42 @@ def _attempts(out: Path) -> int:
     return 1 + max(attempts, default=-1)
 
 
+def _recorded(
+    config: RunConfig, out: Path, sweep_id: str, attempt: int, *, use_gpu: bool
+) -> RunSummary:
+    """Train, and record how it began and ended."""
+    with TableWriter(
+        out, sweep_id=sweep_id, trial_id=TRIAL_ID, attempt=attempt, seed=config.seed
+    ) as writer:
+        record = TrialRecord(writer, config, values={}, is_baseline=False)
+        record.started()
+        try:
+            with interruptible(_way_on(out)):
+                summary = _train(config, out, sweep_id, attempt, writer, use_gpu=use_gpu)
+        except Interrupted:
+            record.progressed(saved_step(_checkpoint_dir(out)))
+            record.lost("stopped", "interrupted")
+            raise
+        except Exception as error:
+            record.progressed(saved_step(_checkpoint_dir(out)))
+            record.failed(error)
+            raise
+        record.ended(summary, checkpoint_dir=Path("checkpoints") / TRIAL_ID)
+    return summary
+
+
+def _way_on(out: Path) -> str:
+    command = shell_command("tuneprune", "results", "show", shown_path(out))
+    return (
+        "interrupted; the same command with --resume (not --restart) goes on; "
+        f"what there is: {command}"
+    )
+
+
+def _checkpoint_dir(out: Path) -> Path:
+    return out / "checkpoints" / TRIAL_ID
+
+
 def _train(
     config: RunConfig,
     out: Path,
@@ -118,7 +153,6 @@ def _train(
     *,
     use_gpu: bool,
 ) -> RunSummary:
-    checkpoint_dir = out / "checkpoints" / TRIAL_ID
     if config.training.workers > 1:
         return run_workers(
             config,
@@ -129,6 +163,7 @@ def _train(
             use_gpu=use_gpu,
             progress=True,
         )
+    checkpoint_dir = _checkpoint_dir(out)
     return train(
         config,
         LocalContext(checkpoint=find_checkpoint(checkpoint_dir, "last")),

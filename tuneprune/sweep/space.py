@@ -243,7 +243,7 @@ def configs_to_prepare(space: Space) -> list[RunConfig]:
 def _combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
     """Return the values that can meet in fields to be prepared and in those they depend on."""
     deciding: dict[str, list[Scalar]] = {}  # with the values that others depend on
-    for path, parameter in reversed(parameters.items()):
+    for path, parameter in reversed(list(parameters.items())):
         if path in deciding or needs_preparation(path):
             deciding.setdefault(path, [])
             for on, wanted in parameter.when.items():

@@ -1,0 +1,210 @@
+"""What is printed says what the tables hold: formats by column, text as it is, 100 columns."""
+
+import json
+import shlex
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.compare import paired_bootstrap
+from tuneprune.results.reader import Results, open_results
+from tuneprune.results.writer import TableWriter
+from tuneprune.show import (
+    comparison_row,
+    draw_plots,
+    print_answer,
+    print_run,
+    print_table,
+    ranked_trials,
+    trial_columns,
+)
+from tuneprune.training.run import RunSummary
+
+MARKUP = "got shape [batch, 3], not [/bold]"
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Return a function that writes a trial; with an ``event_step``, one that adapted."""
+
+    def write_trial(
+        trial_id: str,
+        *,
+        status: str = "finished",
+        dev_wer: float | None = None,
+        settings: dict[str, object] | None = None,
+        baseline: bool = False,
+        event_step: int | None = None,
+        **columns: object,
+    ) -> None:
+        with TableWriter(tmp_path, sweep_id="s", trial_id=trial_id, attempt=0, seed=3) as writer:
+            counts = {"substitutions": 1, "deletions": 0, "insertions": 0, "num_ref_words": 2}
+            writer.add("evaluations", step=10, split="held-out", wer=0.5, **counts)
+            writer.add("allocations", step=0, layer=0, kind="ff1", groups=4, params=40)
+            if event_step is not None:
+                counts = dict.fromkeys(("dropped_groups", "grown_groups"), 1)
+                counts |= dict.fromkeys(("dropped_params", "grown_params"), 10)
+                writer.add(
+                    "adaptations", step=event_step, event=0, method="grow_drop", params_before=40,
+                    params_after=40, plan_fingerprint="f0", **counts,
+                )  # fmt: skip
+            writer.add(
+                "trials", step=10, status=status, is_baseline=baseline, dev_wer=dev_wer,
+                settings=json.dumps(settings or {}),
+                config=json.dumps({"corpus": {"dev_split": "held-out"}}), **columns,
+            )  # fmt: skip
+
+    return write_trial
+
+
+def ids(table: pa.Table) -> list[str]:
+    names: list[str] = table["trial_id"].to_pylist()
+    return names
+
+
+def test_columns_of_ours_are_shown_in_the_units_people_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    began = datetime(2026, 3, 14, 9, 26).timestamp()
+    row = {"dev_wer": 0.1234, "params": 1234567, "train_s": 3725.0, "started_s": began, "x": None}
+    print_table(pa.Table.from_pylist([row]), "text", 100)
+    values = capsys.readouterr().out.splitlines()[1].split("  ")
+    shown = ["12.3 %", "1,234,567", "1 h 02 min", "2026-03-14 09:26", "-"]
+    assert [value.strip() for value in values if value.strip()] == shown
+
+
+def test_an_answer_is_shown_as_it_is_whatever_its_columns_are_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {"dev_wer": 12.3456789, "n.params": 1234567, "power": 600.0, "train_s": True, "l": [0.1]}
+    print_answer(pa.Table.from_pylist([row]), "text", 100)
+    names, values = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert names == ["dev_wer", "n.params", "power", "train_s", "l"]
+    assert values == ["12.3457", "1234567", "600", "true", "[0.1]"]
+
+
+@pytest.mark.parametrize("table_format", ["text", "json", "csv"])
+def test_what_looks_like_markup_is_printed(
+    capsys: pytest.CaptureFixture[str], table_format: str
+) -> None:
+    table = pa.table({"[reason]": [MARKUP]})
+    print_answer(table, table_format, 100)
+    out = capsys.readouterr().out
+    assert MARKUP in out
+    assert "[reason]" in out
+
+
+def test_markdown_shows_what_text_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(pa.table({"trial_id": ["t1"], "dev_wer": [0.25]}), "markdown", 100)
+    assert capsys.readouterr().out.splitlines()[-1] == "| t1 | 25.0 % |"
+
+
+def test_raw_values_go_to_other_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(pa.table({"dev_wer": [0.123456789012]}), "json", 100)
+    assert json.loads(capsys.readouterr().out) == [{"dev_wer": 0.123456789012}]
+
+
+def test_only_searched_settings_lose_their_path_and_only_if_nothing_is_hidden(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["adaptation.delta", "a.kind", "b.kind", "model.status", "status", "not.searched"]
+    table = pa.table({name: [1] for name in names})
+    print_table(table, "text", 100, searched=names[:4])
+    header = capsys.readouterr().out.splitlines()[0].split()
+    assert header == ["delta", "a.kind", "b.kind", "model.status", "status", "not.searched"]
+
+
+def test_trials_are_ranked_by_the_dev_rate_and_failed_ones_come_last(
+    tmp_path: Path, write: Write
+) -> None:
+    write("t1", dev_wer=0.5)
+    write("t2", dev_wer=0.2)
+    write("t3", status="failed", dev_wer=0.0)
+    write("t4", status="running")
+    write("t5", status="diverged", dev_wer=0.1)
+    write("t6", status="finished")
+    write("t0", dev_wer=0.5)
+    ranked = ranked_trials(open_results(tmp_path))
+    assert ids(ranked) == ["t2", "t0", "t1", "t6", "t4", "t5", "t3"]
+
+
+def test_trials_show_what_was_searched_also_the_seed(tmp_path: Path, write: Write) -> None:
+    write("t1", dev_wer=0.5, settings={"seed": 3, "adaptation.delta": 0.1})
+    results = open_results(tmp_path)
+    shown = trial_columns(results, results.best("setup_s"), "setup_s").column_names
+    assert shown == [
+        "trial_id", "adaptation.delta", "seed", "status", "setup_s", "dev_wer", "test_wer",
+        "params", "train_s",
+    ]  # fmt: skip
+    for metric in ("dev_wer", "params", "seed"):
+        columns = trial_columns(results, results.trials(), metric).column_names
+        assert len(columns) == len(set(columns)) == 8
+
+
+def test_trials_of_several_sweeps_are_told_apart(tmp_path: Path, write: Write) -> None:
+    write("t1")
+    with TableWriter(tmp_path, sweep_id="s2", trial_id="t1", attempt=0, seed=1) as writer:
+        writer.add("trials", step=0, status="running", is_baseline=False, settings="{}")
+    results = open_results(tmp_path)
+    assert trial_columns(results, results.trials())["sweep_id"].to_pylist() == ["s", "s2"]
+
+
+def test_a_comparison_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    found = paired_bootstrap([1, 3], [4, 2], [10, 10])
+    print_table(comparison_row("t01", "t00", found), "text", 100)
+    names, values = capsys.readouterr().out.splitlines()
+    assert names.split()[:6] == ["a", "b", "wer_a", "wer_b", "difference", "low"]
+    # By hand: 4 and 6 of 20 words; draws differ by -3, -1 or +1 error in 10 words.
+    assert values.split()[:9] == [
+        "t01", "t00", "20.0", "%", "30.0", "%", "-10.0", "-30.0", "+10.0",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def adapted(tmp_path: Path, write: Write) -> Results:
+    write("t00", dev_wer=0.1, baseline=True)
+    write("t01", dev_wer=0.3, event_step=5)
+    write("t02", dev_wer=0.2, event_step=5)
+    write("t03", dev_wer=0.15)
+    return open_results(tmp_path)
+
+
+def test_the_best_trial_that_adapted_is_drawn(adapted: Results, tmp_path: Path) -> None:
+    drawn = draw_plots(adapted, tmp_path / "plots", None, None)
+    assert [path.name for path in drawn] == [
+        "allocation_t02.png", "allocation_t02.svg", "learning_curves.png", "learning_curves.svg",
+    ]  # fmt: skip
+    assert sorted((tmp_path / "plots").iterdir()) == drawn
+
+
+@pytest.mark.parametrize(("trial", "split"), [("t99", None), (None, "dev")])
+def test_nothing_is_drawn_unless_all_of_it_can_be(
+    adapted: Results, tmp_path: Path, trial: str | None, split: str | None
+) -> None:
+    with pytest.raises(ResultsError):
+        draw_plots(adapted, tmp_path / "plots", trial, split)
+    assert not (tmp_path / "plots").exists()
+
+
+def test_the_command_after_a_run_can_be_copied(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path("results") / "my run [1]" / ("long" * 25)
+    summary = RunSummary(
+        status="diverged", step=3, total_steps=9, best_step=0, dev_wer=1.0, dev_cer=1.0,
+        test_wer=1.0, test_cer=1.0, params=10, prunable_params=5, train_s=1.0, setup_s=1.0,
+        left_out_utterances=0, checkpoint="",
+    )  # fmt: skip
+    print_run(summary, folder, Console(width=100))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "diverged: the loss was not finite after step 3"
+    program, *_, command, verb, shown = shlex.split(lines[-1])
+    assert program != "results"
+    assert (command, verb, shown) == ("results", "show", str(folder))
