@@ -53,9 +53,7 @@ EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
         (["seed=-1"], "seed = -1: must be greater than or equal to 0"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_allowed(
-    overrides: list[str], message: str
-) -> None:
+def test_a_wrong_setting_is_named_with_what_is_allowed(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         build_config(with_overrides(BASE, overrides))
     assert message in str(refused.value)
@@ -100,9 +98,7 @@ def test_a_file_of_a_run_and_the_base_of_a_space_read_alike(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "message"), [("a: [1", "not YAML, line"), ("- 1\n", "must hold settings")]
 )
-def test_a_file_that_is_no_settings_is_one_line(
-    tmp_path: Path, content: str, message: str
-) -> None:
+def test_a_file_that_is_no_settings_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(content)
     with pytest.raises(ConfigError, match=message):

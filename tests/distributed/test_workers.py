@@ -26,9 +26,7 @@ AUGMENTED = "features.spec_augment={frames_per_time_mask: 5, max_time_width_fram
 SAME = ("model.dropout=0", "model.attention_dropout=0", "optim.eps=1e-4", EVENT, AUGMENTED)
 
 
-def run_workers(
-    config: RunConfig, out: Path, *, world_size: int, stop_at: int = 0
-) -> Results:
+def run_workers(config: RunConfig, out: Path, *, world_size: int, stop_at: int = 0) -> Results:
     """Train on ``world_size`` processes, from the last checkpoint in ``out`` if there is one."""
     out.mkdir(parents=True, exist_ok=True)
     settings, meeting = out / "config.json", out / f"meeting-{stop_at}"

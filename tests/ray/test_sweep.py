@@ -1,5 +1,6 @@
 """A sweep from end to end on a Ray of its own, with a training that only looks like one."""
 
+import dataclasses
 import os
 import signal
 
@@ -10,11 +11,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tuneprune.distributed.cluster import ray_cluster
-from tuneprune.errors import ResourceError, ResultsError
+from tuneprune.errors import Interrupted, ResourceError, ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.space import build_space
-from tuneprune.sweep.study import SweepInterrupted, run_sweep
+from tuneprune.sweep.study import run_sweep
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -71,7 +72,7 @@ def dummy_training():
                 )  # fmt: skip
         if config.seed == 66:
             raise RuntimeError("a bad seed")
-        if config.seed == 99:
+        if config.seed == 99 and context.rank == 0:
             writer.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         diverged = config.seed == 88
@@ -153,20 +154,24 @@ def test_a_finished_sweep_is_read_and_not_trained_again(mixed):
     def refuse(config):
         raise AssertionError("nothing is to be prepared or trained")
 
-    assert run_sweep(space, out=outcome.path, prepare=refuse) == outcome
+    again = run_sweep(space, out=outcome.path, prepare=refuse)
+    assert again == dataclasses.replace(outcome, reread=True)
 
 
-def test_an_interrupt_keeps_what_there_is_and_says_where(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_there_is_and_says_where(tmp_path, number):
     class Impatient(LiveTable):
         def ended(self, trial_id, metrics):
             super().ended(trial_id, metrics)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     space = space_of([10], trials=3)
     out = tmp_path / "out"
     view = Impatient(space, quiet_table(space)._console)
-    with pytest.raises(SweepInterrupted, match="tuneprune results show"):
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted, match=r"tuneprune.* results show"):
         run(space, out, live=view, max_concurrent=1)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     assert open_results(out).trials()["trial_id"].to_pylist() == ["t00"]
     with pytest.raises(ResultsError, match="unfinished"):
         run(space, out)
@@ -180,6 +185,23 @@ def test_two_workers_train_one_run_together_and_rank_0_writes(tmp_path):
     assert outcome.counts == {"finished": 2}
     rows = open_results(outcome.path).evaluations(trial="t01").to_pylist()
     assert [(row["step"], row["wer"]) for row in rows] == [(1, 2.0), (2, 2.0)]  # summed over ranks
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"),
+    [
+        (66, "RuntimeError: a bad seed"),
+        (99, "RuntimeError: worker 0: its process died (killed, or out of memory)"),
+    ],
+)
+def test_what_ends_one_of_two_workers_is_the_reason_of_the_trial(tmp_path, seed, reason):
+    space = space_of([seed], workers=2)
+    if ray.cluster_resources()["CPU"] < 2:
+        pytest.skip("two workers need two CPUs")
+    outcome = run(space, tmp_path / "out")
+    assert outcome.counts == {"finished": 1, "failed": 1}
+    assert outcome.failures[0]["reason"] == reason
+    assert "train" in outcome.failures[0]["traceback"]
 
 
 def test_a_space_that_can_not_fit_is_refused_and_nothing_is_written(tmp_path):

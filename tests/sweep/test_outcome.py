@@ -20,7 +20,8 @@ def write_trial(
         )  # fmt: skip
         for number, wrong in enumerate(errors):
             writer.add(
-                "utterances", step=1, split="test", utterance_id=f"u{number}", speaker=f"s{number % speakers}",
+                "utterances", step=1, split="test", utterance_id=f"u{number}",
+                speaker=f"s{number % speakers}",
                 language="en", reference="a b", hypothesis="", num_ref_words=2,
                 substitutions=wrong, deletions=0, insertions=0, num_ref_chars=3, char_errors=0,
             )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.records import TrialRecord, last_line
+from tuneprune.sweep.records import TrialRecord, last_line, saved_step
 from tuneprune.sweep.space import baseline_config, build_space
 from tuneprune.training.run import RunSummary
 
@@ -68,6 +68,24 @@ def test_a_failure_keeps_its_traceback_and_its_last_line(record, tmp_path):
     row = only_row(tmp_path)
     assert (row["status"], row["reason"]) == ("failed", "RuntimeError: first second")
     assert "test_records.py" in row["traceback"]
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped"])
+def test_a_trial_that_did_not_end_keeps_the_last_step_that_is_known(record, tmp_path, status):
+    record.started()
+    for step in (10.0, 20.0):
+        record.progressed(step)
+    record.lost(status, "why", "Traceback of another process")
+    row = only_row(tmp_path)
+    assert (row["status"], row["step"], row["reason"]) == (status, 20, "why")
+    assert row["traceback"] == "Traceback of another process"
+
+
+def test_the_step_of_the_last_checkpoint_is_in_its_name(tmp_path):
+    assert saved_step(tmp_path / "none") == 0
+    for name in ("last-00000007", "last-00000120", "best-00000999"):
+        (tmp_path / name).mkdir()
+    assert saved_step(tmp_path) == 120
 
 
 def test_the_last_line_is_one_line_and_not_endless():

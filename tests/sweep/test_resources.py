@@ -1,11 +1,13 @@
 """How many trials run at once is arithmetic, and a space too big for the cluster is refused."""
 
+import os
+
 import pytest
 
 from tuneprune.config import TrainingConfig
 from tuneprune.distributed.cluster import NodeResources
 from tuneprune.errors import ResourceError
-from tuneprune.sweep.resources import plan_resources
+from tuneprune.sweep.resources import check_this_machine, plan_resources
 
 
 def nodes(*sizes):
@@ -48,3 +50,32 @@ def test_what_can_not_fit_is_refused_with_the_arithmetic():
 def test_a_limit_below_one_is_refused(refusal):
     text = refusal(plan_resources, TrainingConfig(), nodes((2, 0)), limit=0)
     assert text == "max_concurrent = 0: must be at least 1"
+
+
+@pytest.fixture
+def three_cpus(monkeypatch):
+    """Make this process one that may run on 3 of 64 CPUs, with no cluster to join."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {1, 5, 9}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+
+
+@pytest.mark.usefixtures("three_cpus")
+def test_this_machine_has_the_cpus_that_this_process_may_use():
+    check_this_machine(TrainingConfig(workers=3))
+    with pytest.raises(ResourceError, match=r"need 4 CPUs at once, and there are 3 \(1 machine\)"):
+        check_this_machine(TrainingConfig(workers=4))
+
+
+@pytest.mark.usefixtures("three_cpus")
+def test_a_cluster_is_not_judged_by_this_machine(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    check_this_machine(TrainingConfig(workers=400))
+
+
+def test_where_no_affinity_is_known_all_cpus_count(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(ResourceError, match="there are 2"):
+        check_this_machine(TrainingConfig(workers=3))

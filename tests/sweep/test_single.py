@@ -1,11 +1,12 @@
 """A single run is a sweep of one trial; an interrupted one goes on as if it had not been."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tuneprune.config import RunConfig
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ConfigError, Interrupted, ResourceError, ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import single
 from tuneprune.sweep.single import train_single
@@ -38,9 +39,12 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     whole = train_single(config, name="r", out=tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2)
-        with pytest.raises(KeyboardInterrupt, match="--resume"):
+        with pytest.raises(Interrupted, match="--resume") as caught:
             train_single(config, name="r", out=tmp_path / "cut")
-    assert open_results(tmp_path / "cut").trials()["status"].to_pylist() == ["stopped"]
+    assert "\n" not in str(caught.value)
+    stopped = open_results(tmp_path / "cut").trials().to_pylist()[0]
+    assert stopped["status"] == "stopped"
+    assert stopped["step"] == open_results(tmp_path / "cut").evaluations()["step"].to_pylist()[-1]
     resumed = train_single(config, name="r", out=tmp_path / "cut", resume=True)
     assert (resumed.dev_wer, resumed.test_wer) == (whole.dev_wer, whole.test_wer)
     rows = [
@@ -74,3 +78,63 @@ def test_a_failed_run_is_recorded_with_its_traceback(
     assert row["status"] == "failed"
     assert row["reason"] == "RuntimeError: a disk that is full"
     assert "in fail" in row["traceback"]
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object, **options: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(single, "train", killed)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match=r"tuneprune.* results show"):
+        train_single(config, name="r", out=tmp_path / "r")
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert open_results(tmp_path / "r").trials()["status"].to_pylist() == ["stopped"]
+
+
+def test_only_restart_moves_a_folder(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "r"
+
+    def taken_meanwhile(*arguments: object, **options: object) -> None:
+        out.mkdir()
+        (out / "sweep.json").write_text("{}")
+
+    monkeypatch.setattr(single, "prepare", taken_meanwhile)
+    with pytest.raises(ResultsError, match="was begun by another process"):
+        train_single(config, name="r", out=out)
+    assert (out / "sweep.json").read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
+def test_resume_and_restart_exclude_each_other(config: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give one of the two"):
+        train_single(config, name="r", out=tmp_path / "r", resume=True, restart=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_workers_are_refused_before_any_work(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(single, "prepare", None)  # not to be called
+    config = tone_config(tones, "training.workers=1000")
+    with pytest.raises(ResourceError, match="need 1000 CPUs"):
+        train_single(config, name="r", out=tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_may_be_named_by_a_file_of_any_name(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(single, "train", fail)
+    with pytest.raises(RuntimeError, match="enough"):
+        train_single(config, name="my run (2)", out=tmp_path / "r")
+    sweep_id = open_results(tmp_path / "r").trials()["sweep_id"].to_pylist()[0]
+    assert sweep_id.startswith("my-run-2-")

@@ -130,7 +130,9 @@ def test_what_can_not_meet_is_not_prepared(settings, ranges):
     ranges["text.lexicon"] = {
         "choice": ["a.txt", "b.txt"], "when": {"text.unit": "phonemes"},
     }  # fmt: skip
-    found = {(run.text.unit, str(run.text.lexicon)) for run in configs_to_prepare(build_space(settings))}
+    found = {
+        (run.text.unit, str(run.text.lexicon)) for run in configs_to_prepare(build_space(settings))
+    }
     assert found == {("characters", "None"), ("phonemes", "a.txt"), ("phonemes", "b.txt")}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tuneprune.config import SpecAugmentConfig
 
@@ -25,9 +26,13 @@ class Masks:
         return Masks(time_BT=self.time_BT[positions], bin_BF=self.bin_BF[positions])
 
     def apply(self, features_BTF: Tensor) -> Tensor:
-        """Return features of at most T frames with 0, the mean of normalised ones, under masks."""
-        time_BT1 = self.time_BT[:, : features_BTF.shape[1], None]
-        masked_BTF = (time_BT1 | self.bin_BF[:, None, :]).to(features_BTF.device)
+        """Return the features with 0, the mean of normalised ones, under the masks.
+
+        Frames beyond T, which are padding, are masked over bins only.
+        """
+        time_BT = self.time_BT[:, : features_BTF.shape[1]]
+        time_BT = functional.pad(time_BT, (0, features_BTF.shape[1] - time_BT.shape[1]))
+        masked_BTF = (time_BT[:, :, None] | self.bin_BF[:, None, :]).to(features_BTF.device)
         return features_BTF.masked_fill(masked_BTF, 0.0)
 
 

@@ -23,6 +23,15 @@ from tuneprune.models.frontend import encoder_frames
 
 Indices = NDArray[np.int64]
 
+PADDED_TO = 16
+"""Batches are padded to a multiple of so many frames. On a CPU, oneDNN compiles a kernel for each
+shape it meets; with any length allowed hardly a shape comes twice, and a run gets ever slower."""
+
+
+def padded_length(num_frames: int) -> int:
+    """Return the length to which a batch is padded whose longest utterance is ``num_frames``."""
+    return -(-num_frames // PADDED_TO) * PADDED_TO
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
@@ -49,7 +58,7 @@ class StepPlan:
 
     @property
     def padded_frames(self) -> int:
-        return int(self.num_frames.max()) * len(self.num_frames)
+        return padded_length(int(self.num_frames.max())) * len(self.num_frames)
 
 
 class TrainingBatches:
@@ -114,7 +123,7 @@ class TrainingBatches:
         rng = np.random.default_rng([seed, epoch, 1])
         choice: Indices = rng.integers(len(self._frames), size=self._frames.shape[1:])
         batches = epoch_batches(
-            self._frames[choice, np.arange(len(choice))],
+            -(-self._frames[choice, np.arange(len(choice))] // PADDED_TO) * PADDED_TO,
             seed=seed,
             epoch=epoch,
             batch_frames=training.batch_frames,
@@ -146,8 +155,12 @@ class TrainingBatches:
 
 def collate(features: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> Batch:
     """Pad features [T, F] with zeros, the mean after normalisation, and join the labels."""
+    length = padded_length(max(len(f) for f in features))
+    padded_BTF = features[0].new_zeros(len(features), length, features[0].shape[1])
+    for row_TF, utterance_TF in zip(padded_BTF, features, strict=True):
+        row_TF[: len(utterance_TF)] = utterance_TF
     return Batch(
-        features_BTF=torch.nn.utils.rnn.pad_sequence(list(features), batch_first=True),
+        features_BTF=padded_BTF,
         num_frames_B=torch.tensor([len(f) for f in features]),
         labels=torch.tensor([label for seq in labels for label in seq], dtype=torch.long),
         num_labels_B=torch.tensor([len(seq) for seq in labels]),

@@ -21,7 +21,7 @@ from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
 from tuneprune.models.ctc import build_model
 from tuneprune.models.frontend import encoder_frames
-from tuneprune.training.batches import TrainingBatches
+from tuneprune.training.batches import TrainingBatches, padded_length
 
 ASSUMED_LABELS = 80  # 79 phonemes and the blank, as on LibriSpeech and TED-LIUM in the papers
 
@@ -125,8 +125,11 @@ def _long_enough(split: Split, labels: LabelSet, store: FeatureStore, config: Ru
 
 def _check_batches(train: Split, features: FeatureStore, config: RunConfig) -> None:
     """Refuse a batch size into which not every utterance fits at every speed."""
-    longest = max(
-        int(features.num_frames(train.ids, speed).max()) for speed in config.features.speed_factors
+    longest = padded_length(
+        max(
+            int(features.num_frames(train.ids, speed).max())
+            for speed in config.features.speed_factors
+        )
     )
     if longest > config.training.batch_frames:
         raise ConfigError(

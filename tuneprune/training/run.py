@@ -1,6 +1,7 @@
 """One training run from configuration to summary: the same in a process, on Ray and in Tune."""
 
 import math
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ def train(
         TunepruneError: the corpus or a checkpoint can not be used.
     """
     began = time.perf_counter()
+    # oneDNN reads this when it compiles its first kernel: room for those of all padded lengths.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     torch.set_num_threads(config.training.num_threads)
     show = progress and context.rank == 0
     prepared = prepare(config, progress=show)

@@ -1,0 +1,108 @@
+"""What a sweep does around its trials; Ray and the trials themselves are in tests/ray."""
+
+import contextlib
+import signal
+
+import pytest
+
+from tuneprune.distributed.cluster import NodeResources
+from tuneprune.errors import Interrupted, ResultsError
+from tuneprune.sweep import study
+from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_sweep_file
+from tuneprune.sweep.live import LiveTable, quiet_table
+from tuneprune.sweep.space import build_space
+from tuneprune.sweep.study import run_sweep
+from tuneprune.sweep.trial import SweepTask
+
+
+@pytest.fixture
+def space(settings):
+    return build_space(settings)
+
+
+@pytest.fixture(autouse=True)
+def trials(monkeypatch):
+    """Stand in for Ray and for all trials; return the tasks that were to be run."""
+    ran = []
+
+    def run_trials(task: SweepTask, resources, view):
+        ran.append(task)
+        (task.out / "mine").write_text("")
+
+    monkeypatch.setattr(study, "ray_cluster", contextlib.nullcontext)
+    monkeypatch.setattr(study, "cluster_nodes", lambda: [NodeResources(cpus=2, gpus=0)])
+    monkeypatch.setattr(study, "_run_trials", run_trials)
+    monkeypatch.setattr(study, "read_outcome", lambda *known, **options: (known, options))
+    return ran
+
+
+def nothing(config):
+    return None
+
+
+def test_only_restart_moves_what_is_there(tmp_path, space):
+    out = tmp_path / "a"
+    begin_sweep(out, contents_of(space))
+    run_sweep(space, out=out, prepare=nothing, restart=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.1"]
+    assert read_sweep_file(out).finished_s is not None
+    assert read_sweep_file(tmp_path / "a.1").finished_s is None
+
+
+def test_a_folder_that_another_process_takes_meanwhile_stays_its(tmp_path, space, trials):
+    out = tmp_path / "a"
+
+    def slow(config):
+        if not out.exists():
+            begin_sweep(out, contents_of(space))
+
+    with pytest.raises(ResultsError, match="was begun by another process meanwhile"):
+        run_sweep(space, out=out, prepare=slow)
+    assert trials == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_finished_sweep_is_read_and_said_to_be_only_read(tmp_path, space, trials):
+    begun = begin_sweep(tmp_path, contents_of(space))
+    ended = end_sweep(tmp_path, begun.sweep_id)
+    known, options = run_sweep(space, out=tmp_path)
+    assert known == (tmp_path, ended, space)
+    assert options == {"reread": True}
+    assert trials == []
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"), [(LiveTable, True), (quiet_table, False), (None, False)]
+)
+def test_preparation_shows_a_bar_where_the_table_is_shown(
+    tmp_path, space, monkeypatch, table, shown
+):
+    seen = []
+    monkeypatch.setattr(
+        study.training, "prepare", lambda config, *, progress: seen.append(progress)
+    )
+    run_sweep(space, out=tmp_path / "a", live=table(space) if table else None)
+    assert seen == [shown]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_the_trials_leaves_nothing(tmp_path, space, number):
+    with pytest.raises(Interrupted, match="the same command"):
+        run_sweep(space, out=tmp_path / "a", prepare=lambda config: signal.raise_signal(number))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monkeypatch, capsys):
+    monkeypatch.undo()
+
+    def fit(task, resources, watch):
+        watch.unrecorded.append("t01 failed: why; not recorded: OSError")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_fit", fit)
+    task = SweepTask(
+        space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
+    )
+    with pytest.raises(Interrupted, match=r"what there is: .*results show"):
+        study._run_trials(task, None, quiet_table(space))
+    assert capsys.readouterr().err == "t01 failed: why; not recorded: OSError\n"

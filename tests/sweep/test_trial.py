@@ -1,0 +1,99 @@
+"""What happens in a trial's own process is recorded, from its first line to its last."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.reader import open_results
+from tuneprune.sweep import trial as module
+from tuneprune.sweep.space import build_space
+from tuneprune.sweep.trial import SweepTask, run_trial
+from tuneprune.training.run import RunSummary
+
+SUMMARY = RunSummary(
+    status="finished", step=9, total_steps=10, best_step=8, dev_wer=0.5, dev_cer=0.25,
+    test_wer=0.6, test_cer=float("nan"), params=100, prunable_params=80, setup_s=1.0, train_s=2.0,
+    left_out_utterances=0, checkpoint="best-8",
+)  # fmt: skip
+CHOSEN = {
+    "adaptation.scorer": "magnitude", "adaptation.delta": 0.2, "adaptation.at": 0.25, "seed": 7,
+}  # fmt: skip
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """Stand in for Ray; return what is reported to it."""
+    found = []
+    monkeypatch.setattr(module.ray, "get_gpu_ids", list)
+    monkeypatch.setattr(module.tune, "report", found.append)
+    return found
+
+
+@pytest.fixture
+def task(settings, ranges, tmp_path, reported):
+    ranges["seed"] = {"int": [1, 9]}
+
+    def train(config, context, *, writer, checkpoint_dir, progress):
+        context.report({"step": 4.0, "dev_wer": 0.7}, None)
+        if config.seed == 9:
+            raise RuntimeError("a bad seed")
+        return SUMMARY
+
+    return SweepTask(
+        space=build_space(settings), sweep_id="s", out=tmp_path, folder=Path.cwd(), train=train,
+        use_gpu=False,
+    )  # fmt: skip
+
+
+def run(task, **values):
+    return run_trial(task, {"trial_id": "t01", "number": 1, "values": {**CHOSEN, **values}})
+
+
+def only_row(folder):
+    (row,) = open_results(folder).table("trials").to_pylist()
+    return row
+
+
+def test_a_finished_trial_is_recorded_under_its_own_seed(task, tmp_path, reported):
+    metrics = run(task)
+    assert metrics == {
+        "status": "finished", "step": 9, "total_steps": 10, "dev_wer": 0.5, "dev_cer": 0.25,
+        "test_wer": 0.6,
+    }  # fmt: skip
+    row = only_row(tmp_path)
+    assert (row["status"], row["seed"], row["test_cer"]) == ("finished", 7, None)
+    assert row["checkpoint"] == "checkpoints/t01/best-8"
+    assert reported == [{"status": "running", "step": 4.0, "dev_wer": 0.7}]
+
+
+def test_the_baseline_has_the_seed_of_the_base(task, tmp_path):
+    run_trial(task, {"trial_id": "t00", "number": 0, "values": {}})
+    row = only_row(tmp_path)
+    assert (row["seed"], row["is_baseline"]) == (task.space.base.seed, True)
+
+
+def test_a_failed_trial_is_recorded_with_its_step_and_ends_no_process(task, tmp_path):
+    assert run(task, seed=9) == {"status": "failed", "reason": "RuntimeError: a bad seed"}
+    row = only_row(tmp_path)
+    assert (row["status"], row["step"], row["seed"]) == ("failed", 4, 9)
+    assert "in train" in row["traceback"]
+
+
+def test_values_that_do_not_go_together_are_a_failed_trial(task, tmp_path):
+    assert "adaptation.delta" in run(task, **{"adaptation.delta": 9.0})["reason"]
+    row = only_row(tmp_path)
+    assert (row["status"], row["config"]) == ("failed", None)
+
+
+def test_a_folder_that_is_gone_is_a_failed_trial(task, tmp_path):
+    lost = dataclasses.replace(task, folder=tmp_path / "gone")
+    assert "FileNotFoundError" in run(lost)["reason"]
+    assert only_row(tmp_path)["status"] == "failed"
+
+
+def test_a_trial_that_can_not_record_says_so_to_tune(task, tmp_path):
+    (tmp_path / "parts").write_text("a file where a folder is to be")
+    with pytest.raises(ResultsError, match="can not be written"):
+        run(task)
