@@ -128,7 +128,7 @@ def sweep(
     ] = None,
 ) -> None:
     """Train a baseline and the trials of a search space, and say which setting was best."""
-    from tuneprune.sweep.live import LiveTable, render_outcome
+    from tuneprune.sweep.live import LiveTable, print_outcome
     from tuneprune.sweep.space import load_space
     from tuneprune.sweep.study import run_sweep
 
@@ -140,7 +140,7 @@ def sweep(
         max_concurrent=max_concurrent,
         live=LiveTable(loaded),
     )
-    Console(width=_width()).print(render_outcome(outcome))
+    print_outcome(outcome, Console(width=_width()))
     if outcome.best is None:
         raise typer.Exit(1)
 

@@ -17,7 +17,7 @@ from tuneprune.data.log_mel import log_mel
 from tuneprune.errors import CorpusError
 
 RATE = 16_000
-PLAIN = FeaturesConfig(normalise="none", num_bins=40)
+PLAIN = FeaturesConfig(normalise="none", spec_augment=None, num_bins=40)
 
 
 def tone(hz, seconds=0.5):

@@ -1,5 +1,6 @@
 """The searcher proposes the baseline, then what Optuna says, and tells every outcome."""
 
+import json
 import math
 import pickle
 
@@ -30,6 +31,17 @@ def test_the_baseline_is_first_and_ids_follow_the_order(settings):
     assert [p.trial_id for p in found] == ["t00", "t01", "t02", "t03", "t04"]
     assert [p.is_baseline for p in found] == [True, False, False, False, False]
     assert found[0].values == {}
+
+
+def test_no_point_is_proposed_twice_while_there_are_others(settings):
+    settings["search"]["space"] = {
+        "adaptation.delta": {"uniform": [0.1, 0.2], "step": 0.05},
+        "adaptation.scorer": {"choice": ["gradient", "taylor"]},
+    }
+    settings["search"]["set"] = {"adaptation.method": "grow_drop", "adaptation.at": 0.2}
+    found = proposals(build_space(settings), 1 + 6)[1:]
+    points = {json.dumps(dict(p.values), sort_keys=True) for p in found}
+    assert len(points) == 6, "all six points there are"
 
 
 def test_all_ids_of_a_sweep_are_equally_long():

@@ -74,7 +74,8 @@ def read_outcome(
     """
     results = open_results(out)
     rows: list[TrialRow] = results.table("trials").to_pylist()
-    best = best_row(rows, space.search.objective)
+    ranked = results.best(space.search.objective.metric, baselines=False)
+    best = next(iter(ranked.to_pylist()), None)
     baseline = next((row for row in rows if row["is_baseline"]), None)
     paired = _paired(results, best, baseline, split=space.base.corpus.test_split)
     finished_s = sweep.finished_s if sweep.finished_s is not None else math.nan
@@ -95,17 +96,6 @@ def read_outcome(
         finished_s=finished_s,
         reread=reread,
     )
-
-
-def best_row(rows: list[TrialRow], objective: Objective) -> TrialRow | None:
-    """Return the finished trial, not the baseline, with the lowest rate; the first of equals."""
-    metric = objective.metric
-    finished = [
-        row
-        for row in rows
-        if row["status"] == "finished" and not row["is_baseline"] and row[metric] is not None
-    ]
-    return min(finished, key=lambda row: (row[metric], row["trial_id"]), default=None)
 
 
 def settings_of(row: TrialRow) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from ray.tune.search import Searcher
 from tuneprune.sweep.space import Parameter, Space, applies
 
 BASELINE_NUMBER = 0
+MOST_INSISTED = 5
+MOST_ASKED = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,20 +71,38 @@ class AskTellSearcher(Searcher):
         self._space = space
         self._asked: dict[str, optuna.Trial | None] = {}
         self._proposed = 0
+        self._seen: set[str] = set()
         self._study = _create_study(space, study_name, journal)
+        self._sampler = self._study.sampler
+        self._random = optuna.samplers.RandomSampler(seed=space.search.sampler.seed)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the next proposal's config; Tune asks once for each trial it was told of."""
         number = self._proposed
         self._proposed += 1
         name = trial_name(number, self._space.search.trials)
-        trial = None if number == BASELINE_NUMBER else self._study.ask()
-        self._asked[trial_id] = trial
-        values: dict[str, Any] = {}
+        trial, values = (None, {}) if number == BASELINE_NUMBER else self._ask_for_new()
         if trial is not None:
             trial.set_user_attr("trial_id", name)
-            values = choose_values(self._space, trial)
+        self._asked[trial_id] = trial
         return Proposal(trial_id=name, number=number, values=values).as_config()
+
+    def _ask_for_new(self) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Return a point that was not proposed before; one that was, if there seem to be no more.
+
+        The same settings and seed give the same numbers, so that a second trial would tell nothing.
+        """
+        for attempt in range(MOST_ASKED):
+            # A sampler that is sure of itself names the same point again and again.
+            self._study.sampler = self._sampler if attempt < MOST_INSISTED else self._random
+            trial = self._study.ask()
+            values = choose_values(self._space, trial)
+            if _point(values) not in self._seen or attempt == MOST_ASKED - 1:
+                break
+            trial.set_user_attr("duplicate", True)
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        self._seen.add(_point(values))
+        return trial, values
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -108,6 +128,10 @@ class AskTellSearcher(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the study out of the copy that Ray Tune pickles beside its own state."""
         return {**self.__dict__, "_study": None, "_asked": {}}
+
+
+def _point(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True, default=str)
 
 
 def trial_name(number: int, trials: int) -> str:
