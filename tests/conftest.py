@@ -1,6 +1,7 @@
 """What several tests need: real speech where there is some, tones where there is none."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpora") / "tones"
     make_tone_corpus(path)
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """Let tests send themselves Ctrl-C also where they were started in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

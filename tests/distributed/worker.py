@@ -49,6 +49,7 @@ def main() -> None:
         writer = TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed)
         TrialRecord(writer, config, values={}, is_baseline=False).started()
     train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
+    distributed.barrier()  # a rank that leaves early would look like one that died
     distributed.destroy_process_group()
 
 

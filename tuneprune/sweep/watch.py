@@ -137,6 +137,6 @@ def _reason_in(text: str) -> str:
     """Return the line that says most: the last one under a traceback, else the first."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Failure # ")]  # Tune's own heading
-    if not lines:
-        return "it ended without saying why"
+    if not lines:  # Tune keeps no error of a process that was killed
+        return PROCESS_DIED
     return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
