@@ -155,7 +155,7 @@ def test_only_a_process_that_died_is_said_to_have_died(error, reason):
     [
         ("Failure # 1 (occurred at noon)\nTask was killed: memory.\nTo disable, see", "Task was"),
         ("Failure # 1\nTraceback (most recent\n  File x\nTuneError: bad", "TuneError: bad"),
-        (None, "it ended without saying why"),
+        (None, "its process died (killed, or out of memory)"),
     ],
 )
 def test_of_what_tune_only_wrote_the_telling_line_is_taken(text, reason):
