@@ -1,12 +1,6 @@
-"""One grow-and-drop event, plan and surgery and optimizer and re-wrap, against a training step.
-
-The wrapper is that of a group of one process, so no weight travels; a run of a single worker does
-not even have it.
-"""
+"""One grow-and-drop event, plan and surgery and optimizer, against a training step."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from comparing import Bar, Comparison, take_turns, timed
@@ -18,8 +12,6 @@ from recognisers import (
     an4_model,
     sizes_of,
 )
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.config import ModelConfig
@@ -33,14 +25,13 @@ def compare(*, quick: bool) -> list[Comparison]:
     width, head = (144, 24) if quick else (512, 64)
     config = an4_model(d_model=width, num_blocks=12, head_dim=head)
     batch = an4_like_batch(config, num_bins=an4_config().features.num_bins)
-    with _group_of_one():
-        taken = take_turns(
-            {
-                "event": lambda: _event(config, batch),
-                "step": timed(Trainee.ours(config, batch).step),
-            },
-            repeats=5,
-        )
+    taken = take_turns(
+        {
+            "event": lambda: _event(config, batch),
+            "step": timed(Trainee.ours(config, batch).step),
+        },
+        repeats=5,
+    )
     return [
         Comparison(
             what=f"event / step, delta {GROW_DROP.delta}, {sizes_of(config)}",
@@ -66,17 +57,6 @@ def _event(config: ModelConfig, batch: Batch) -> float:
     assert plan is not None
     plan.fingerprint()
     event = hook.apply(plan, hook.event_step)
-    DistributedDataParallel(trainee.model)
     seconds = time.perf_counter() - began
     assert event.dropped_params > 0
     return seconds
-
-
-@contextmanager
-def _group_of_one() -> Iterator[None]:
-    store = distributed.HashStore()
-    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()

@@ -66,8 +66,8 @@ class AdaptationHook(Protocol):
 
     ``step`` is always the number of finished optimizer steps: 0 before the first. In every
     step the loop calls ``observe(step)``, then steps the optimizer, then calls
-    ``propose(step + 1)``; if that returns a plan, it lets the ranks compare fingerprints, calls
-    ``apply`` on each, and wraps the model for data parallelism anew.
+    ``propose(step + 1)``; if that returns a plan, it lets the ranks compare fingerprints and
+    calls ``apply`` on each.
     """
 
     def observe(self, step: int) -> None:

@@ -62,7 +62,7 @@ class GrowDrop:
     parameters that the model has when the hook is made.
 
     Args:
-        model: the bare model (not its data-parallel wrapper), which must be `Adaptable`.
+        model: the model, which must be `Adaptable`.
         optimizer: the optimizer of its parameters.
         config: settings of the method.
         total_steps: optimizer steps of the whole run.
