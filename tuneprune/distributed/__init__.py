@@ -10,6 +10,7 @@ RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the rule to come; unset, Ray warns of it
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # at 2 s, every report takes 2 s
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # or every line of progress is there twice
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of a config mean the same in every process
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our tables hold what these would write
     "RAY_AIR_NEW_OUTPUT": "0",  # the newer output prints a banner even when asked for silence
