@@ -90,7 +90,8 @@ class TrainingLoop:
         self._last_loss = math.nan
         if start is not None:
             self._restore(start)
-        agree("their weights", weights_fingerprint(self.model), context.world_size)
+        if context.world_size > 1:
+            agree("their weights", weights_fingerprint(self.model), context.world_size)
         self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
         self._meter = Meter()
 
