@@ -35,7 +35,7 @@ $(STAMP):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[synth,test]'
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,synth,test]'
 	rm -f $(VENV)/.made-from-*
 	touch $@
 

@@ -1,7 +1,9 @@
 """The command line as a person meets it: what it prints, and one line for whatever is wrong."""
 
+import itertools
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from tuneprune.errors import Interrupted
 from tuneprune.results.export import EXPORTED
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import make_tone_corpus, tone_config
+from tuneprune.training.recogniser import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -75,6 +78,13 @@ def assert_refused(outcome: tuple[int, str, str], *named: str) -> None:
     assert err.count("\n") == 1, err
     for part in named:
         assert part in err, err
+
+
+def rows_under(first: str, out: str) -> list[str]:
+    """Return the rows of the printed table whose header begins with ``first``."""
+    lines = out.splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith(first))
+    return list(itertools.takewhile(str.strip, lines[header + 1 :]))
 
 
 def assert_nothing_written() -> None:
@@ -193,6 +203,69 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     code, out, _ = run("results", "plot", "results/r")
     assert code == 0
     assert all(Path(line).is_file() for line in out.split())
+
+
+def test_help_waits_for_neither_torch_nor_ray() -> None:
+    program = "import sys, tuneprune.cli; sys.exit(bool({'torch', 'ray'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.fixture
+def trained(run: Run, space_file: Callable[..., Path]) -> Path:
+    """Return the checkpoint of a run that has grown and dropped."""
+    adapts = "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: magnitude}"
+    assert run("train", space_file(), "--out", "r", "--set", adapts)[0] == 0
+    return next(Path("r/checkpoints/run").glob("best-*"))
+
+
+def test_a_printed_allocation_builds_the_model_it_was_taken_from(
+    run: Run, trained: Path, space_file: Callable[..., Path]
+) -> None:
+    code, out, _ = run("allocation", trained)
+    assert code == 0
+    Path("found.yaml").write_text(out)
+    taken = ("--set", "model.allocation=found.yaml")
+    uniform, found = (
+        json.loads(run("describe", space_file(), "--json", *options)[1]) for options in ((), taken)
+    )
+    assert found["allocation"] != uniform["allocation"]
+    assert found["modules"] == uniform["modules"]
+    model = load_model(trained).model
+    assert found["total_params"] == sum(p.numel() for p in model.parameters())
+    assert found["groups"] == len(model.parameter_groups())
+    code, out, _ = run("describe", space_file(), *taken)
+    assert code == 0
+    assert [list(map(int, line.split()[1:])) for line in rows_under("block", out)] == [
+        list(block.values()) for block in found["allocation"]
+    ]
+
+
+def test_recordings_are_transcribed(run: Run, trained: Path, tones: Path) -> None:
+    paths = sorted((tones / "audio").glob("dev-*.wav"))[::-1]
+    texts = load_model(trained).transcribe(paths)
+    code, out, _ = run("transcribe", trained, *paths)
+    assert code == 0
+    assert out == "".join(f"{path}\t{text}\n" for path, text in zip(paths, texts, strict=True))
+    code, out, _ = run("transcribe", trained, *paths, "--format", "json")
+    assert [(row["audio"], row["text"]) for row in json.loads(out)] == [
+        (str(path), text) for path, text in zip(paths, texts, strict=True)
+    ]
+
+
+def test_a_model_is_exported_beside_its_labels(run: Run, trained: Path) -> None:
+    code, out, _ = run("export", trained, "--format", "torchscript", "--out", "m/model.pt")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["m/model.pt", "m/model.pt.json"]
+    assert json.loads(Path("m/model.pt.json").read_text())["sample_rate_hz"] == 8000
+
+
+def test_what_is_no_checkpoint_or_no_recording_is_one_line(run: Run, trained: Path) -> None:
+    assert_refused(run("allocation", "r"), "r", f"checkpoints/run/{trained.name}")
+    assert_refused(run("transcribe", "nowhere", "a.wav"), "nowhere", "is not a checkpoint")
+    assert_refused(run("transcribe", trained, "a.wav"), "a.wav", "is not there")
+    outcome = run("export", "r", "--format", "torchscript", "--out", "m.pt")
+    assert_refused(outcome, f"checkpoints/run/{trained.name}")
+    assert not Path("m.pt").exists()
 
 
 def write_two_trials(folder: Path) -> None:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tuneprune.schedules import event_step, one_cycle_lr
+from tuneprune.schedules import event_step, one_cycle_lr, rewarm_factor, spread_events
 
 PUBLISHED = {"peak": 4e-4, "start_fraction": 0.01, "middle_fraction": 0.01, "final": 1e-8}
 LEGS = (0.45, 0.45, 0.10)
@@ -22,6 +22,30 @@ LEGS = (0.45, 0.45, 0.10)
 )
 def test_event_lies_on_a_whole_step_inside_training(at, total_steps, expected):
     assert event_step(at, total_steps) == expected
+
+
+def test_iterated_events_are_evenly_spaced_and_end_at_the_given_time():
+    # Published, LibriSpeech: the last at 15 % of 732,000 steps.
+    assert spread_events(0.15, 4, 732_000) == (27_450, 54_900, 82_350, 109_800)
+    assert spread_events(0.15, 1, 732_000) == (event_step(0.15, 732_000),)
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [(0, 1.0), (9, 1.0), (10, 0.25), (11, 0.5), (12, 0.75), (13, 1.0), (14, 0.25), (17, 1.0)],
+)
+def test_after_each_event_the_rate_climbs_back_in_a_straight_line(step, factor):
+    assert rewarm_factor(step, (10, 14), 3) == factor
+
+
+def test_an_event_during_a_climb_begins_a_new_one():
+    assert [rewarm_factor(step, (10, 12), 3) for step in range(10, 16)] == [
+        0.25, 0.5, 0.25, 0.5, 0.75, 1.0,
+    ]  # fmt: skip
+
+
+def test_a_climb_of_no_steps_leaves_the_rate_alone():
+    assert [rewarm_factor(step, (2, 4), 0) for step in range(6)] == [1.0] * 6
 
 
 @pytest.mark.parametrize(

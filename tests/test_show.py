@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from rich.console import Console
 
 from tuneprune.errors import ResultsError
+from tuneprune.models.describe import describe_model
 from tuneprune.results.compare import paired_bootstrap
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.show import (
+    allocation_yaml,
     comparison_row,
+    describe_table,
     draw_plots,
     print_answer,
     print_run,
@@ -23,6 +27,8 @@ from tuneprune.show import (
     ranked_trials,
     trial_columns,
 )
+from tuneprune.structure.groups import Allocation
+from tuneprune.testing.tones import tone_config
 from tuneprune.training.run import RunSummary
 
 MARKUP = "got shape [batch, 3], not [/bold]"
@@ -193,18 +199,49 @@ def test_nothing_is_drawn_unless_all_of_it_can_be(
     assert not (tmp_path / "plots").exists()
 
 
+def test_an_allocation_is_yaml_with_a_line_a_block() -> None:
+    counts = {(0, "ff1"): 4, (0, "mhsa"): 0, (1, "ff1"): 1, (1, "mhsa"): 12}
+    text = allocation_yaml(Allocation(counts=counts))
+    assert text.splitlines() == ["blocks:", "- {ff1: 4, mhsa: 0}", "- {ff1: 1, mhsa: 12}"]
+    assert Allocation.from_json(yaml.safe_load(text)).counts == counts
+
+
+def test_a_description_has_costs_and_the_groups_of_a_model_that_is_not_uniform(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    uneven = (
+        "model.allocation=[{ff1: 9, conv: 0, mhsa: 2, ff2: 4}, {ff1: 4, conv: 4, mhsa: 2, ff2: 4}]"
+    )
+    shown = []
+    for overrides in ((), (uneven,)):
+        config = tone_config(tmp_path, *overrides)
+        description = describe_model(config, num_labels=6, num_labels_from="option")
+        Console(width=100).print(describe_table(description))
+        shown.append([line.split() for line in capsys.readouterr().out.splitlines()])
+    plain, uneven_lines = shown
+    # By hand: 8 hidden units of width 16, to and from: 2 * 8 * 16, and their biases.
+    row = ["ff1", "1,104", "4", "276", "264", "256"]
+    assert plain[1] == uneven_lines[1] == row
+    assert ["conformer,", "2", "such", "blocks,", "28", "groups"] in plain
+    assert ["conformer,", "2", "blocks,", "29", "groups"] in uneven_lines
+    assert ["0", "9", "0", "2", "4"] in uneven_lines
+    assert not [line for line in plain if line[:1] == ["block"]]
+
+
 def test_the_command_after_a_run_can_be_copied(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = Path("results") / "my run [1]" / ("long" * 25)
     summary = RunSummary(
         status="diverged", step=3, total_steps=9, best_step=0, dev_wer=1.0, dev_cer=1.0,
-        test_wer=1.0, test_cer=1.0, params=10, prunable_params=5, train_s=1.0, setup_s=1.0,
-        left_out_utterances=0, checkpoint="",
+        test_wer=1.0, test_cer=1.0, params=10, prunable_params=5, multiply_adds_per_s=2000,
+        unrecovered_events=1, train_s=1.0, setup_s=1.0, left_out_utterances=0, checkpoint="",
     )  # fmt: skip
     print_run(summary, folder, Console(width=100))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "diverged: the loss was not finite after step 3"
+    assert lines[1].startswith("10 parameters, 2,000 multiply-adds a second of speech")
+    assert any("did not come back" in line and " 1 " in line for line in lines)
     program, *_, command, verb, shown = shlex.split(lines[-1])
     assert program != "results"
     assert (command, verb, shown) == ("results", "show", str(folder))

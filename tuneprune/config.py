@@ -9,20 +9,36 @@ import json
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from tuneprune.errors import ConfigError
+from tuneprune.yaml_files import read_settings, read_yaml
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+AtLeastOne = Annotated[float, Field(ge=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 SpeakingRate = Annotated[int, Field(ge=80, le=450)]  # espeak-ng clips others in silence
 Pitch = Annotated[int, Field(ge=0, le=99)]
-ModuleKind = Literal["ff1", "mhsa", "conv", "ff2"]
+EventTimes = Annotated[
+    Annotated[OpenFraction, Tag("one")] | Annotated[tuple[OpenFraction, ...], Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+ModuleKind = Literal["ff1", "mhsa", "conv", "ff2", "cgmlp"]
+PassiveScorer = Literal["magnitude", "gradient", "taylor"]
 
 
 class _Settings(BaseModel):
@@ -80,15 +96,26 @@ class CorpusConfig(_Settings):
 class SpecAugmentConfig(_Settings):
     """Masks on the features (Park et al. 2019), drawn anew for every utterance and epoch.
 
-    The number of time masks is drawn from ``0 .. max_time_masks``, but at most one in
-    ``frames_per_time_mask`` frames; widths are drawn from ``0 .. max``.
+    The number of time masks is drawn from ``min_time_masks .. max_time_masks``, but at most one in
+    ``frames_per_time_mask`` frames (in a short utterance so many, and no fewer than the least);
+    widths are drawn from ``0 .. max``.
     """
 
+    min_time_masks: int = Field(0, ge=0)
     max_time_masks: int = Field(20, ge=0)
     max_time_width_frames: int = Field(20, ge=0)
     frames_per_time_mask: int = Field(25, ge=1)
+    min_bin_masks: int = Field(0, ge=0)
     max_bin_masks: int = Field(5, ge=0)
     max_bin_width: int = Field(8, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for what in ("time", "bin"):
+            low, high = getattr(self, f"min_{what}_masks"), getattr(self, f"max_{what}_masks")
+            if low > high:
+                raise ValueError(f"min_{what}_masks ({low}) must not be above the most ({high})")
+        return self
 
 
 class FeaturesConfig(_Settings):
@@ -152,37 +179,93 @@ class FrontendConfig(_Settings):
 
 
 class ModelConfig(_Settings):
-    """A Conformer-CTC encoder with a width of its own for every module."""
+    """A CTC encoder with a width of its own for every module.
 
+    ``conformer``: modules one after the other in ``module_order``. ``e_branchformer``: attention
+    and convolutional gating (cgMLP) side by side, merged, between two feed-forward modules.
+    ``allocation`` gives each module of each block its number of groups; a path to a YAML or JSON
+    file that holds ``blocks: [{ff1: 4, ...}, ...]`` is read when the configuration is made.
+    """
+
+    encoder: Literal["conformer", "e_branchformer"] = "conformer"
     d_model: int = Field(384, ge=1)
     num_blocks: int = Field(12, ge=1)
     head_dim: int = Field(64, ge=1)
     num_heads: int | None = Field(None, ge=1, description="default: d_model / head_dim")
+    positions: Literal["none", "relative"] = "none"
     ffn_dim: int | None = Field(None, ge=1, description="default: 4 * d_model")
-    conv_channels: int | None = Field(None, ge=1, description="default: d_model")
+    conv_channels: int | None = Field(None, ge=1, description="conformer; default: d_model")
+    cgmlp_dim: int | None = Field(
+        None, ge=2, description="e_branchformer, both halves; default: 6 * d_model"
+    )
     conv_kernel: int = Field(31, ge=1)
     conv_norm: Literal["layer", "batch", "group"] = "layer"
+    merge_kernel: int | None = Field(None, ge=1, description="e_branchformer; default: 31")
     slices_per_module: int = Field(4, ge=1)
-    module_order: tuple[ModuleKind, ModuleKind, ModuleKind, ModuleKind] = (
-        "ff1", "conv", "mhsa", "ff2",
-    )  # fmt: skip
+    module_order: tuple[ModuleKind, ModuleKind, ModuleKind, ModuleKind] | None = Field(
+        None, description="conformer; default: ff1, conv, mhsa, ff2"
+    )
     frontend: FrontendConfig = FrontendConfig()
     dropout: float = Field(0.1, ge=0, lt=1)
     attention_dropout: float = Field(0.1, ge=0, lt=1)
+    output_dropout: float = Field(0.0, ge=0, lt=1, description="before the output layer")
     scale_dropout_by_width: bool = True
+    allocation: tuple[dict[ModuleKind, Annotated[int, Field(ge=0)]], ...] | None = None
+
+    @field_validator("allocation", mode="before")
+    @classmethod
+    def _read_allocation(cls, value: object) -> object:
+        return _allocation_blocks(value)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.num_heads is None and self.d_model % self.head_dim:
             raise ValueError("d_model must be a multiple of head_dim, or num_heads must be given")
-        if self.conv_kernel % 2 == 0:
-            raise ValueError("conv_kernel must be odd, so that frames stay aligned")
-        if sorted(self.module_order) != ["conv", "ff1", "ff2", "mhsa"]:
-            raise ValueError("module_order must name ff1, conv, mhsa and ff2 once each")
-        for name, width in (("ffn_dim", self.ffn_width), ("conv_channels", self.conv_width)):
+        for name in ("conv_kernel", "merge_kernel"):
+            if (getattr(self, name) or 1) % 2 == 0:
+                raise ValueError(f"{name} must be odd, so that frames stay aligned")
+        self._check_encoder()
+        for name, width in self._divided():
             if width % self.slices_per_module:
                 raise ValueError(f"{name} ({width}) must be a multiple of slices_per_module")
+        self._check_allocation()
         return self
+
+    def _check_encoder(self) -> None:
+        others = {
+            "conformer": ("cgmlp_dim", "merge_kernel"),
+            "e_branchformer": ("conv_channels", "module_order"),
+        }[self.encoder]
+        for name in others:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} has no effect on encoder '{self.encoder}'; leave it out")
+        if self.encoder == "conformer" and sorted(self.kinds) != ["conv", "ff1", "ff2", "mhsa"]:
+            raise ValueError("module_order must name ff1, conv, mhsa and ff2 once each")
+        if (self.cgmlp_dim or 0) % 2:
+            raise ValueError("cgmlp_dim must be even: it is two halves")
+
+    def _check_allocation(self) -> None:
+        if self.allocation is None:
+            return
+        if len(self.allocation) != self.num_blocks:
+            found = len(self.allocation)
+            raise ValueError(f"allocation has {found} blocks, num_blocks is {self.num_blocks}")
+        for layer, block in enumerate(self.allocation):
+            if sorted(block) != sorted(self.kinds):
+                need, found_kinds = ", ".join(self.kinds), ", ".join(block)
+                raise ValueError(f"allocation.blocks[{layer}] must name {need}; got {found_kinds}")
+
+    def _divided(self) -> tuple[tuple[str, int], ...]:
+        if self.encoder == "conformer":
+            return ("ffn_dim", self.ffn_width), ("conv_channels", self.conv_width)
+        return ("ffn_dim", self.ffn_width), ("half of cgmlp_dim", self.cgmlp_width)
+
+    @property
+    def kinds(self) -> tuple[ModuleKind, ...]:
+        """Kinds of module of a block, in the order of the forward pass."""
+        if self.encoder == "e_branchformer":
+            return ("ff1", "mhsa", "cgmlp", "ff2")
+        return self.module_order or ("ff1", "conv", "mhsa", "ff2")
 
     @property
     def heads(self) -> int:
@@ -197,12 +280,21 @@ class ModelConfig(_Settings):
         return self.conv_channels if self.conv_channels is not None else self.d_model
 
     @property
+    def cgmlp_width(self) -> int:
+        """Units of each half of the convolutional gating unit."""
+        return (self.cgmlp_dim if self.cgmlp_dim is not None else 6 * self.d_model) // 2
+
+    @property
     def ffn_slice(self) -> int:
         return self.ffn_width // self.slices_per_module
 
     @property
     def conv_slice(self) -> int:
         return self.conv_width // self.slices_per_module
+
+    @property
+    def cgmlp_slice(self) -> int:
+        return self.cgmlp_width // self.slices_per_module
 
 
 class OptimConfig(_Settings):
@@ -246,26 +338,78 @@ class NoAdaptation(_Settings):
 
 
 class GrowDropConfig(_Settings):
-    """One grow-and-drop event (DMAO, arXiv 2506.13180; papers of the project, section 1)."""
+    """Grow-and-drop (DMAO, arXiv 2506.13180): when, how much, by which score, and how.
+
+    ``at`` is one fraction of training, the time of the last of ``iterations`` evenly spaced
+    events, or a list of them; ``at_steps`` are steps instead. ``delta`` is shared out evenly.
+    Floors and caps are shares of what a module, or a layer, holds at the start.
+    """
 
     method: Literal["grow_drop"]
-    at: float = Field(gt=0, lt=1, description="fraction of training")
-    delta: float = Field(ge=0, lt=0.5, description="share of the prunable parameters")
-    scorer: Literal["magnitude", "gradient", "taylor"]
+    at: EventTimes | None = None
+    at_steps: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    iterations: int = Field(1, ge=1, description="evenly spaced events up to a single `at`")
+    delta: float = Field(ge=0, lt=0.5, description="share of the prunable cost, all events")
+    scorer: Literal["magnitude", "gradient", "taylor", "learnable"]
+    watch: tuple[PassiveScorer, ...] = Field(
+        ("magnitude", "gradient", "taylor"), description="scores recorded beside the deciding one"
+    )
+    scored_tensors: Literal["representative", "all"] = "representative"
+    score_reduction: Literal["mean", "sum"] = "mean"
     score_every_steps: int = Field(10, ge=1)
     new_score_weight: float = Field(0.9, gt=0, le=1)
+    gate_lr_scale: float | None = Field(
+        None, gt=0, description="learning rate of learnable scores by the model's; default: 1"
+    )
     budget: Literal["strict", "reference"] = "strict"
-    cost: Literal["exact", "module_share"] = "exact"
-    optimizer_state: Literal["slice", "reset"] = "slice"
+    cost: Literal["exact", "module_share", "multiply_adds"] = "exact"
+    module_floor: Fraction = 0.0
+    module_cap: AtLeastOne | None = None
+    layer_floor: Fraction = 0.0
+    layer_cap: AtLeastOne | None = None
+    new_groups: Literal["copy", "split", "random"] = "copy"
+    growth_noise: float = Field(
+        0.0, ge=0, description="noise on new groups, by the root mean square of each tensor"
+    )
+    optimizer_state: Literal["copy", "slice", "reset"] = Field(
+        "copy",
+        description="new groups inherit it; or begin without; or all of a changed tensor does",
+    )
+    rewarm: Fraction = Field(
+        0.0, description="share of training over which the rate climbs back after an event"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_times()
         if self.budget == "strict" and self.cost == "module_share":
             raise ValueError(
                 "cost: module_share goes with budget: reference only; a strict budget counts the "
                 "parameters that really come and go (cost: exact)"
             )
+        if self.gate_lr_scale is not None and self.scorer != "learnable":
+            raise ValueError("gate_lr_scale has no effect without scorer: learnable; leave it out")
+        if self.new_groups == "random" and self.growth_noise:
+            raise ValueError("growth_noise has no effect on new_groups: random; leave it out")
+        if len(set(self.watch)) != len(self.watch):
+            raise ValueError("watch must not name a scorer twice")
         return self
+
+    def _check_times(self) -> None:
+        if (self.at is None) == (self.at_steps is None):
+            raise ValueError("exactly one of at and at_steps must be given")
+        listed = self.at if isinstance(self.at, tuple) else self.at_steps
+        if listed is None:
+            return
+        if not listed or any(a >= b for a, b in pairwise(listed)):
+            raise ValueError("times of events must be listed in rising order")
+        if self.iterations != 1:
+            raise ValueError("iterations goes with a single at; a list says how many there are")
+
+    @property
+    def num_events(self) -> int:
+        listed = self.at if isinstance(self.at, tuple) else self.at_steps
+        return self.iterations if listed is None else len(listed)
 
 
 METHODS: dict[str, type[_Settings]] = {"none": NoAdaptation, "grow_drop": GrowDropConfig}
@@ -290,36 +434,31 @@ class RunConfig(_Settings):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or holds something else.
-    """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("file", path, f"can not be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ConfigError("file", path, f"is not YAML{line}") from None
-    if not isinstance(loaded, dict):
-        raise ConfigError("file", path, "must hold settings as `key: value`")
-    return loaded
-
-
 def read_run_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a run's YAML, or the ``base`` of a search space, with ``--set`` overrides applied.
 
     Raises:
         ConfigError: the file can not be read, or an override makes no sense.
     """
-    settings = read_yaml(path)
+    settings = read_settings(path)
     base = settings.get("base", settings)
     if not isinstance(base, dict):
         raise ConfigError("base", base, "must hold the settings of a run")
     return with_overrides(base, overrides)
+
+
+def _allocation_blocks(value: object) -> object:
+    """Return the ``blocks`` of an allocation, read from its file if ``value`` is a path."""
+    if isinstance(value, str | Path):
+        try:
+            value = read_yaml(Path(value))  # JSON is YAML too
+        except ConfigError as error:
+            raise ValueError(f"allocation file {error.remedy}") from None
+    if isinstance(value, Mapping):
+        value = value.get("blocks")
+        if value is None:
+            raise ValueError("must hold blocks, a list with the groups of every kind of module")
+    return value
 
 
 def build_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -394,11 +533,12 @@ def as_config_error(error: pydantic.ValidationError, root: type[BaseModel]) -> C
 
 
 def _without_tags(location: Sequence[int | str]) -> list[int | str]:
-    """Leave out the method's name, which pydantic puts behind the field of a union."""
+    """Leave out which member of a union was meant, which pydantic puts behind the field."""
+    tags = {"adaptation": METHODS.keys(), "at": {"one", "several"}}
     return [
         part
         for index, part in enumerate(location)
-        if not (index and location[index - 1] == "adaptation" and part in METHODS)
+        if not (index and part in tags.get(str(location[index - 1]), ()))
     ]
 
 

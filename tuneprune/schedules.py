@@ -3,6 +3,8 @@
 They keep no state and know no optimizer; a step is the number of optimizer steps finished.
 """
 
+from collections.abc import Sequence
+
 
 def event_step(at: float, total_steps: int) -> int:
     """Return the number of finished steps after which an event at the fraction ``at`` happens.
@@ -17,6 +19,32 @@ def event_step(at: float, total_steps: int) -> int:
     """
     latest = max(1, total_steps - 1)
     return min(latest, max(1, round(at * total_steps)))
+
+
+def spread_events(at: float, iterations: int, total_steps: int) -> tuple[int, ...]:
+    """Return the steps of evenly spaced events, the last of them at the fraction ``at``.
+
+    Event ``k`` of ``n`` happens at ``at * k / n``, as the published iterated runs have it (Xu et
+    al. 2025, arXiv 2506.13180). In a short run, two events may fall on one step.
+    """
+    return tuple(event_step(at * k / iterations, total_steps) for k in range(1, iterations + 1))
+
+
+def rewarm_factor(step: int, events: Sequence[int], length: int) -> float:
+    """Return by how much the learning rate is lowered at ``step`` for what happened before it.
+
+    After an event the rate climbs back to its schedule in a straight line: the first of
+    ``length`` updates gets ``1 / (length + 1)`` of it, and the one after them all of it.
+
+    Args:
+        step: finished optimizer steps.
+        events: steps of the events, rising.
+        length: updates of a climb; 0 leaves the rate alone.
+    """
+    last = max((event for event in events if event <= step), default=None)
+    if last is None or step >= last + length:
+        return 1.0
+    return (step - last + 1) / (length + 1)
 
 
 def one_cycle_lr(

@@ -3,13 +3,14 @@
 It formats values that others computed. Text from outside is never taken for markup.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -22,8 +23,9 @@ from tuneprune.results.formats import as_csv, as_json, as_markdown
 from tuneprune.results.layout import Column, fitted
 from tuneprune.results.plots import allocation_panels, learning_curves
 from tuneprune.results.reader import Results
+from tuneprune.structure.groups import Allocation
 from tuneprune.sweep.commands import shell_command
-from tuneprune.sweep.live import duration, percent
+from tuneprune.sweep.wording import duration, percent
 from tuneprune.training.run import RunSummary
 
 _LABELS_FROM = {
@@ -37,24 +39,59 @@ _STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
 
 
 def describe_table(description: ModelDescription) -> RenderableType:
-    """Return the sizes of a model as a table of its kinds of module, with totals below."""
-    table = _table("module", "parameters", "groups", "group cost", "group parameters")
-    for kind, module in description["modules"].items():
-        counts = (module["params"], module["groups"], module["group_cost"], module["group_params"])
-        table.add_row(kind, *(f"{count:,}" for count in counts))
-    return Group(
+    """Return the sizes of a model as a table of its kinds of module, with totals below.
+
+    A model that is not uniform also gets the groups of every module, a row a block.
+    """
+    modules = description["modules"]
+    table = _table(
+        "module", "parameters", "groups", "group cost", "group parameters", "multiply-adds"
+    )
+    for kind, module in modules.items():
+        row = (module["params"], module["groups"], module["group_cost"], module["group_params"])
+        table.add_row(kind, *(f"{count:,}" for count in (*row, module["group_macs"])))
+    uniform = {kind: module["groups"] for kind, module in modules.items()}
+    is_uniform = all(block == uniform for block in description["allocation"])
+    blocks = f"{description['blocks']} {'such ' if is_uniform else ''}blocks"
+    lines: list[RenderableType] = [
         table,
         Text(),
-        Text(f"{description['blocks']} such blocks, {description['groups']:,} groups"),
-        Text(f"prunable parameters  {description['prunable_params']:>13,}"),
-        Text(f"other parameters     {description['rest_params']:>13,}"),
-        Text(f"all parameters       {description['total_params']:>13,}"),
-        Text(
-            f"outputs, with blank  {description['num_labels']:>13,}  "
-            f"({_LABELS_FROM[description['num_labels_from']]})"
-        ),
-        Text("group cost: parameters of the module over its groups, as published", style="dim"),
-    )
+        Text(f"{description['encoder']}, {blocks}, {description['groups']:,} groups"),
+    ]
+    if not is_uniform:
+        lines += [Text(), _allocation_table(description["allocation"], list(modules)), Text()]
+    return Group(*lines, *_totals(description))
+
+
+def _totals(description: ModelDescription) -> Iterator[Text]:
+    source = _LABELS_FROM[description["num_labels_from"]]
+    for name, number, behind in (
+        ("prunable parameters", description["prunable_params"], ""),
+        ("other parameters", description["rest_params"], ""),
+        ("all parameters", description["total_params"], ""),
+        ("multiply-adds", description["multiply_adds_per_s"], "for a second of speech"),
+        ("outputs, with blank", description["num_labels"], f"({source})"),
+    ):
+        yield Text(f"{name:<20} {number:>14,}  {behind}".rstrip())
+    note = "group cost: parameters of the module over its groups, as published"
+    yield Text(note, style="dim")
+    yield Text("multiply-adds in the table: of a group, for an encoder frame", style="dim")
+
+
+def _allocation_table(blocks: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Table:
+    table = _table("block", *kinds)
+    for layer, block in enumerate(blocks):
+        table.add_row(str(layer), *(str(block[kind]) for kind in kinds))
+    return table
+
+
+def allocation_yaml(allocation: Allocation) -> str:
+    """Return an allocation as the YAML that ``model.allocation`` reads, a line a block."""
+    lines = [
+        f"- {yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)}"
+        for block in allocation.to_json()["blocks"]
+    ]
+    return "".join(["blocks:\n", *lines])
 
 
 def corpus_table(corpus: Corpus) -> RenderableType:
@@ -84,10 +121,16 @@ def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
         table.add_row("test", percent(summary.test_wer), percent(summary.test_cer))
         console.print(table)
     console.print(
-        f"{summary.params:,} parameters, {summary.step:,} steps in "
-        f"{duration(summary.train_s)} after {duration(summary.setup_s)} of set-up; "
-        f"best on dev at step {summary.best_step:,}"
+        f"{summary.params:,} parameters, "
+        f"{summary.multiply_adds_per_s:,} multiply-adds a second of speech"
     )
+    console.print(
+        f"{summary.step:,} steps in {duration(summary.train_s)} after "
+        f"{duration(summary.setup_s)} of set-up; best on dev at step {summary.best_step:,}"
+    )
+    if summary.unrecovered_events:
+        line = f"after {summary.unrecovered_events} of the events the loss did not come back"
+        console.print(Text(line, style="yellow"))
     # Not wrapped: they are to be copied.
     console.print(Text(f"Tables and checkpoints: {folder}"), soft_wrap=True)
     command = shell_command("tuneprune", "results", "show", folder)
@@ -250,8 +293,9 @@ def _count(number: float) -> str:
 _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
     **dict.fromkeys(("wer_a", "wer_b", "probability_of_improvement"), percent),
-    **dict.fromkeys(("difference", "low", "high"), _points),
+    **dict.fromkeys(("dev_low", "dev_high", "test_low", "test_high"), percent),
+    **dict.fromkeys(("difference", "low", "high", "difference_low", "difference_high"), _points),
     **dict.fromkeys(("train_s", "setup_s"), duration),
     **dict.fromkeys(("started_s", "time_s"), _minute),
-    **dict.fromkeys(("params", "prunable_params"), _count),
+    **dict.fromkeys(("params", "prunable_params", "multiply_adds_per_s"), _count),
 }

@@ -27,13 +27,17 @@ def settings(**changes):
     return GrowDropConfig(**chosen | changes)
 
 
+def hook_for(config, model, optimizer, *, seed=7):
+    return build_hook(config, model, optimizer, total_steps=TOTAL_STEPS, seed=seed)
+
+
 class Run:
     """A training loop in miniature, with dropout of its own so that order matters."""
 
     def __init__(self, config, *, seed=0):
         self.model = TinyAdaptable(seed=seed)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-2)
-        self.hook = build_hook(config, self.model, self.optimizer, TOTAL_STEPS)
+        self.hook = hook_for(config, self.model, self.optimizer)
         self.step, self.losses, self.events = 0, [], []
 
     def train(self, until=TOTAL_STEPS):
@@ -63,8 +67,11 @@ def resumed(run, config):
     other.model = copy.deepcopy(run.model)
     live = [p for p in other.model.parameters() if p.requires_grad]
     other.optimizer = torch.optim.AdamW(live, lr=1e-2)
-    other.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
-    other.hook = build_hook(config, other.model, other.optimizer, TOTAL_STEPS)
+    state = run.optimizer.state
+    for old, new in zip(run.model.parameters(), other.model.parameters(), strict=True):
+        if old in state:
+            other.optimizer.state[new] = copy.deepcopy(state[old])
+    other.hook = hook_for(config, other.model, other.optimizer)
     other.hook.load_state_dict(json.loads(json.dumps(run.hook.state_dict())))
     other.step = run.step
     return other
@@ -93,9 +100,9 @@ def test_losses_are_those_of_no_hook_up_to_the_event_and_differ_after_it():
 def test_scores_are_taken_every_so_many_steps_and_never_after_the_event(monkeypatch):
     scored = []
 
-    def record(model, modules, scorer):
+    def record(model, modules, scorers, **how):
         scored.append(run.step)
-        return {group.id: 1.0 for group in all_groups(modules)}
+        return {scorer: {group.id: 1.0 for group in all_groups(modules)} for scorer in scorers}
 
     monkeypatch.setattr(module_under_test, "score_groups", record)
     run = Run(settings(at=0.75, score_every_steps=4))
@@ -107,9 +114,9 @@ def test_scores_are_taken_every_so_many_steps_and_never_after_the_event(monkeypa
 def test_scores_are_smoothed_with_the_weight_of_the_new_one(monkeypatch):
     given = iter([1.0, 2.0, 3.0])
 
-    def score(model, modules, scorer):
+    def score(model, modules, scorers, **how):
         value = next(given)
-        return {group.id: value for group in all_groups(modules)}
+        return {scorer: {group.id: value for group in all_groups(modules)} for scorer in scorers}
 
     monkeypatch.setattr(module_under_test, "score_groups", score)
     (event,) = Run(settings(new_score_weight=0.9)).train().events
@@ -175,9 +182,19 @@ FATES = ("dropped", "kept", "grown")
 
 
 @pytest.mark.parametrize("stop", [0, 1, 3, 5, 6, 7, 11])
-@pytest.mark.parametrize("optimizer_state", ["slice", "reset"])
-def test_save_load_continue_is_the_uninterrupted_run_to_the_bit(stop, optimizer_state):
-    config = settings(optimizer_state=optimizer_state)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer_state": "reset"},
+        {"optimizer_state": "slice", "new_groups": "split", "growth_noise": 0.1},
+        {"at": 0.75, "iterations": 3, "new_groups": "random"},
+        {"scorer": "learnable", "at": (0.25, 0.5)},
+        {"module_floor": 0.5, "layer_cap": 1.1, "at": None, "at_steps": (3, 6)},
+    ],
+)
+def test_save_load_continue_is_the_uninterrupted_run_to_the_bit(stop, changes):
+    config = settings(**changes)
     whole = Run(config).train()
     second = resumed(Run(config).train(until=stop), config).train()
     assert second.losses == whole.losses[stop:]
@@ -216,7 +233,8 @@ def test_a_state_of_another_method_is_refused():
 def test_a_state_of_another_shape_is_refused():
     state = Run(settings()).train(until=5).hook.state_dict()
     other = TinyAdaptable(TinySizes(num_heads=2))
-    hook = GrowDrop(other, torch.optim.SGD(other.parameters()), settings(), total_steps=TOTAL_STEPS)
+    optimizer = torch.optim.SGD(other.parameters())
+    hook = GrowDrop(other, optimizer, settings(), total_steps=TOTAL_STEPS, seed=0)
     with pytest.raises(CheckpointError, match="groups scored"):
         hook.load_state_dict(state)
 
@@ -230,7 +248,7 @@ def test_a_delta_too_small_to_move_anything_is_refused_before_training(budget, d
 
 def test_an_event_before_a_second_scored_step_is_refused_before_training():
     modules = TinyAdaptable().prunable_modules()
-    with pytest.raises(ConfigError, match="must be below 100, the step of the event"):
+    with pytest.raises(ConfigError, match="must be below 100, the fewest steps before an event"):
         check_settings(settings(at=0.5, score_every_steps=100), modules, 200)
     check_settings(settings(at=0.5, score_every_steps=99), modules, 200)
 
@@ -241,3 +259,146 @@ def test_scores_that_are_not_finite_are_refused_with_a_reason():
     run.hook.observe(4)
     with pytest.raises(StructureError, match="finite; did the loss diverge"):
         run.hook.propose(6)
+
+
+def test_several_events_share_the_budget_and_what_one_leaves_the_next_may_use():
+    config = settings(at=0.75, iterations=3, delta=0.45, score_every_steps=1)
+    run = Run(config)
+    modules = run.model.prunable_modules()
+    budget, largest = 0.45 * prunable_params(modules), max(group_costs(modules, "exact").values())
+    events = run.train().events
+    assert [event.step for event in events] == [3, 6, 9]
+    assert [event.delta for event in events] == pytest.approx([0.15] * 3)
+    moved = 0
+    for number, event in enumerate(events, start=1):
+        params = {group.group_id: group.params for group in event.groups}
+        moved += sum(params[group] for group in event.plan.dropped)
+        assert budget * number / 3 - largest < moved <= budget * number / 3
+        assert event.params_after <= event.params_before
+
+
+@pytest.mark.parametrize("times", [{"at": (0.25, 0.75)}, {"at_steps": (3, 9)}])
+def test_events_can_be_listed_as_fractions_or_as_steps(times):
+    events = Run(settings(**{"at": None, "delta": 0.4, **times})).train().events
+    assert [event.step for event in events] == [3, 9]
+
+
+def test_scores_begin_anew_after_an_event():
+    first, second = Run(settings(at=(0.5, 0.75), delta=0.4)).train().events
+    alone = Run(settings(at=0.5, delta=0.2)).train(until=6)
+    assert alone.events[0].plan == first.plan
+    assert {group.group_id for group in second.groups} == set(first.lineage)
+
+
+@pytest.mark.parametrize("scorer", ["magnitude", "gradient", "taylor"])
+def test_a_watched_score_has_the_plan_that_a_run_by_it_carries_out(scorer):
+    (watching,) = Run(settings(scorer="taylor")).train().events
+    (following,) = Run(settings(scorer=scorer)).train().events
+    seen = watching.groups if scorer == "taylor" else watching.watched[scorer]
+    assert seen == following.groups
+
+
+def test_watching_changes_no_loss():
+    watching, blind = Run(settings()).train(), Run(settings(watch=())).train()
+    assert watching.losses == blind.losses
+    assert blind.events[0].watched == {}
+
+
+def test_a_learnable_score_is_a_gate_a_group_until_it_is_folded():
+    run = Run(settings(scorer="learnable", watch=("taylor",))).train(until=5)
+    gates = run.model.gates()
+    assert gates.mean().item() == pytest.approx(1)
+    assert gates.std() > 0  # they have been trained
+    (event,) = run.train().events
+    assert run.model.gates is None
+    assert len(run.optimizer.param_groups) == 1
+    scores = [group.score for group in event.groups]
+    assert sum(scores) == pytest.approx(len(scores))
+    assert event.watched.keys() == {"taylor"}
+    assert event.params_before == sum(p.numel() for p in TinyAdaptable().parameters())
+
+
+def test_folding_the_gates_keeps_the_function():
+    run = Run(settings(scorer="learnable", delta=0.0)).train(until=5)
+    x_BTD = torch.randn(2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    before = run.model(x_BTD)
+    run.hook.apply(AdaptationPlan(), 6)
+    assert run.model.gates is None
+    torch.testing.assert_close(run.model(x_BTD), before, rtol=0, atol=1e-12)
+
+
+def test_gates_are_opened_again_for_the_next_event():
+    run = Run(settings(scorer="learnable", at=(0.25, 0.75), delta=0.4)).train(until=4)
+    assert len(run.events) == 1
+    assert len(run.model.gates.logits) == len(all_groups(run.model.prunable_modules()))
+    run.train()
+    assert run.model.gates is None
+
+
+def test_gates_have_a_learning_rate_of_their_own():
+    run = Run(settings(scorer="learnable", gate_lr_scale=3.0))
+    scales = [group.get("lr_scale") for group in run.optimizer.param_groups]
+    assert scales == [None, 3.0]
+
+
+def test_floors_and_caps_hold_after_every_event():
+    limits = {"module_floor": 0.5, "module_cap": 1.5, "layer_floor": 0.9, "layer_cap": 1.1}
+    start = TinyAdaptable().prunable_modules()
+    run = Run(settings(at=(0.25, 0.5, 0.75), delta=0.45, score_every_steps=1, **limits))
+    events = run.train().events
+    assert sum(len(event.plan.dropped) for event in events) > 0
+    for event in events:
+        for module in start:
+            now = event.allocation.counts[module.layer, module.kind]
+            assert 0.5 * len(module.groups) <= now <= 1.5 * len(module.groups)
+
+
+def test_the_same_events_without_limits_would_have_broken_them():
+    run = Run(settings(at=(0.25, 0.5, 0.75), delta=0.45, score_every_steps=1)).train()
+    start = {(m.layer, m.kind): len(m.groups) for m in TinyAdaptable().prunable_modules()}
+    shares = [n / start[place] for place, n in run.events[-1].allocation.counts.items()]
+    assert min(shares) < 0.5 or max(shares) > 1.5
+
+
+@pytest.mark.parametrize("changes", [{"new_groups": "random"}, {"growth_noise": 0.5}])
+def test_drawn_weights_depend_on_the_seed_alone(changes):
+    config = settings(**changes)
+
+    def weights(seed):
+        run = Run(config)
+        run.hook = hook_for(config, run.model, run.optimizer, seed=seed)
+        state = run.train(until=6).model.state_dict()
+        return torch.cat([tensor.flatten() for tensor in state.values()])
+
+    torch.manual_seed(123)
+    first = weights(1)
+    torch.manual_seed(456)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+
+
+def test_a_budget_in_multiply_adds_never_makes_the_model_slower():
+    run = Run(settings(cost="multiply_adds", delta=0.4))
+    before = sum(module.frame_macs for module in run.model.prunable_modules())
+    (event,) = run.train().events
+    assert event.plan.grown
+    assert sum(module.frame_macs for module in run.model.prunable_modules()) <= before
+
+
+def test_the_rate_is_lowered_after_each_event_and_climbs_back():
+    hook = Run(settings(rewarm=0.25)).hook  # 3 of 12 steps, after step 6
+    assert [hook.lr_factor(step) for step in range(5, 10)] == [1.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_an_event_beyond_the_end_is_refused_before_training():
+    modules = TinyAdaptable().prunable_modules()
+    with pytest.raises(ConfigError, match=r"at_steps.*must be below 12"):
+        check_settings(settings(at=None, at_steps=(3, 12)), modules, TOTAL_STEPS)
+
+
+def test_a_delta_too_small_for_so_many_events_is_refused_before_training():
+    modules = TinyAdaptable().prunable_modules()
+    with pytest.raises(ConfigError, match=r"adaptation\.delta.*4 event"):
+        check_settings(
+            settings(at=0.8, iterations=4, delta=0.05, score_every_steps=1), modules, 100
+        )

@@ -104,3 +104,33 @@ def test_masks_wider_than_the_features_cover_them_at_most():
     config = SpecAugmentConfig(max_time_masks=0, max_bin_masks=3, max_bin_width=50)
     shares = (augment(ones(300, 1, bins=5), [1] * 300, config) == 0).float().mean((1, 2))
     assert set(shares.tolist()) >= {0.0, 1.0}
+
+
+def test_at_least_so_many_masks_are_drawn_also_in_a_short_utterance():
+    # 30 frames allow but one mask in 25; the least is 3.
+    config = SpecAugmentConfig(
+        min_time_masks=3, max_time_masks=3, max_time_width_frames=1, max_bin_masks=0
+    )
+    masked = (augment(ones(40_000, 30, bins=1), [30] * 40_000, config) == 0)[:, :, 0]
+    # By hand: three masks, each of width 0 or 1, all have width 0 with a chance of (1/2)^3.
+    whole = (~masked.any(1)).float().mean()
+    torch.testing.assert_close(whole, torch.tensor(1 / 8), atol=0.007, rtol=0)
+
+
+@pytest.mark.parametrize("least", [0, 2, 3])
+def test_the_number_of_bin_masks_is_uniform_from_the_least_to_the_most(least):
+    config = SpecAugmentConfig(
+        max_time_masks=0, min_bin_masks=least, max_bin_masks=3, max_bin_width=1
+    )
+    masked = augment(ones(10_000, 1, bins=200), [1] * 10_000, config)[:, 0] == 0
+    # By hand: a mask is one bin wide or has no width, and two of them hardly ever meet.
+    expected = (least + 3) / 2 / 2
+    assert float(masked.sum(1).float().mean()) == pytest.approx(expected, abs=0.05)
+
+
+def test_without_a_least_number_the_draws_are_what_they_were_before_there_was_one():
+    lengths = torch.tensor([200, 90])
+    generator = torch.Generator().manual_seed(7)
+    masks = draw_masks(lengths, 80, SpecAugmentConfig(), generator)
+    found = [mask.nonzero().sum().item() for mask in (masks.time_BT, masks.bin_BF)]
+    assert found == [3450, 1480]  # recorded with the code of that time

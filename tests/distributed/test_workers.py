@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,19 +27,49 @@ AUGMENTED = "features.spec_augment={frames_per_time_mask: 5, max_time_width_fram
 SAME = ("model.dropout=0", "model.attention_dropout=0", "optim.eps=1e-4", EVENT, AUGMENTED)
 
 
-def run_workers(config: RunConfig, out: Path, *, world_size: int, stop_at: int = 0) -> Results:
-    """Train on ``world_size`` processes, from the last checkpoint in ``out`` if there is one."""
+# Every other thing that an event can do: four scores watched or trained, several events, both
+# encoders, drawn weights, a budget in multiply-adds.
+RICH = {
+    "conformer": (
+        "adaptation={method: grow_drop, at: [0.3, 0.6], delta: 0.3, scorer: learnable, "
+        "score_every_steps: 1, new_groups: split, growth_noise: 0.1, cost: multiply_adds}",
+    ),
+    "e_branchformer": (
+        "adaptation={method: grow_drop, at: 0.6, iterations: 2, delta: 0.3, scorer: gradient, "
+        "score_every_steps: 1, new_groups: random, optimizer_state: slice, rewarm: 0.2}",
+        "model.encoder=e_branchformer",
+        "model.positions=relative",
+    ),
+}
+
+
+def start(
+    config: RunConfig, out: Path, *, world_size: int, stop_at: int = 0, killed: str = "never"
+) -> list[int]:
+    """Train on ``world_size`` processes, from the last checkpoint in ``out`` if there is one.
+
+    Return how each process ended.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    settings, meeting = out / "config.json", out / f"meeting-{stop_at}"
+    settings, meeting = out / "config.json", out / f"meeting-{stop_at}-{killed}"
     settings.write_text(json.dumps(config.model_dump(mode="json")))
-    tail = [str(part) for part in (world_size, meeting, settings, out, stop_at)]
+    tail = [str(part) for part in (world_size, meeting, settings, out, stop_at, killed)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ranks = [
-        subprocess.Popen([sys.executable, str(WORKER), str(rank), *tail], env=environment)
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(rank), *tail],
+            env=environment,
+            stderr=None if killed == "never" else subprocess.DEVNULL,
+        )
         for rank in range(world_size)
     ]
+    return [rank.wait(timeout=100) for rank in ranks]
+
+
+def run_workers(config: RunConfig, out: Path, *, world_size: int, stop_at: int = 0) -> Results:
     expected = STOPPED if stop_at else 0
-    assert [rank.wait(timeout=100) for rank in ranks] == [expected] * world_size
+    ended = start(config, out, world_size=world_size, stop_at=stop_at)
+    assert ended == [expected] * world_size
     return open_results(out)
 
 
@@ -48,15 +79,45 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_model_tensors(read_checkpoint(found)).state_dict()
 
 
-def test_several_workers_end_in_the_allocation_of_one(tones: Path, tmp_path: Path) -> None:
-    config = tone_config(tones, *SAME)
-    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
-    plans = [r.adaptations()["plan_fingerprint"].to_pylist() for r in (one, two)]
-    assert plans[0] == plans[1]
+@pytest.mark.parametrize("encoder", ["conformer", "e_branchformer"])
+def test_one_two_and_four_workers_end_in_the_same_allocation(
+    tones: Path, tmp_path: Path, encoder: str
+) -> None:
+    config = tone_config(tones, *SAME, f"model.encoder={encoder}")
+    runs = [run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2, 4)]
+    plans = [run.adaptations()["plan_fingerprint"].to_pylist() for run in runs]
+    assert plans[0] == plans[1] == plans[2]
     assert len(plans[0]) == 1
-    assert one.allocation("t").equals(two.allocation("t"))
-    losses = [r.evaluations("t", "dev")["loss"].to_pylist() for r in (one, two)]
-    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+    assert runs[0].allocation("t").equals(runs[1].allocation("t"))
+    assert runs[0].allocation("t").equals(runs[2].allocation("t"))
+    losses = [run.evaluations("t", "dev")["loss"].to_pylist() for run in runs]
+    for several in losses[1:]:
+        assert several == pytest.approx(losses[0], rel=2e-3)
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "e_branchformer"])
+def test_a_worker_killed_around_an_event_costs_nothing_but_time(
+    tones: Path, tmp_path: Path, encoder: str
+) -> None:
+    config = tone_config(tones, *RICH[encoder], AUGMENTED)
+    plans = _plans(run_workers(config, tmp_path / "whole", world_size=2))
+    assert len(plans) == 2
+    whole = weights(tmp_path / "whole")
+    for place in ("before", "during", "after"):
+        out = tmp_path / place
+        ended = start(config, out, world_size=2, killed=place)
+        assert ended[1] == -signal.SIGKILL
+        assert ended[0] != 0  # it does not go on alone
+        assert find_checkpoint(out / "checkpoints", "last") is not None
+        assert _plans(run_workers(config, out, world_size=2)) == plans
+        cut = weights(out)
+        assert whole.keys() == cut.keys()
+        assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def _plans(results: Results) -> list[str]:
+    plans: list[str] = results.adaptations()["plan_fingerprint"].to_pylist()
+    return plans
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])

@@ -1,7 +1,8 @@
 """Surgery on the real model: what is dropped is what a mask of zeros would silence.
 
-Dropping equals masking for FFN slices and heads always, and for convolution slices exactly when
-the inner norm does not mix channels: BatchNorm and GroupNorm by slice, but not LayerNorm.
+Dropping equals masking, and splitting keeps the function, for FFN slices and heads always, and
+for convolution slices exactly when the inner norm does not mix channels: BatchNorm and GroupNorm
+by slice, but not LayerNorm.
 """
 
 import pytest
@@ -11,7 +12,7 @@ from tuneprune.config import FrontendConfig, ModelConfig
 from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.structure.groups import tensors_of
 from tuneprune.structure.plan import AdaptationPlan
-from tuneprune.structure.surgery import apply_plan
+from tuneprune.structure.surgery import Growth, apply_plan
 
 
 def build(norm: str) -> CtcModel:
@@ -44,16 +45,16 @@ def outputs(model: CtcModel) -> torch.Tensor:
     return log_probs
 
 
-@pytest.mark.parametrize(
-    ("norm", "kind"),
-    [
-        ("layer", "ff1"),
-        ("layer", "ff2"),
-        ("layer", "mhsa"),
-        ("batch", "conv"),
-        ("group", "conv"),
-    ],
+BY_CHANNEL = (
+    ("layer", "ff1"),
+    ("layer", "ff2"),
+    ("layer", "mhsa"),
+    ("batch", "conv"),
+    ("group", "conv"),
 )
+
+
+@pytest.mark.parametrize(("norm", "kind"), BY_CHANNEL)
 def test_dropping_a_group_equals_masking_it(norm: str, kind: str) -> None:
     masked, dropped = build(norm), build(norm)
     silence(masked, f"blocks.1.{kind}.2")
@@ -82,3 +83,20 @@ def test_a_copy_doubles_the_contribution_of_its_group(kind: str) -> None:
     plan = AdaptationPlan(grown=(f"blocks.0.{kind}.1",))
     apply_plan(grown, grown.prunable_modules(), plan, None)
     torch.testing.assert_close(outputs(grown), outputs(doubled), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("norm", "kind"), BY_CHANNEL)
+def test_splitting_a_group_keeps_the_function(norm: str, kind: str) -> None:
+    model = build(norm)
+    before = outputs(model)
+    plan = AdaptationPlan(grown=(f"blocks.0.{kind}.1", f"blocks.1.{kind}.3"))
+    apply_plan(model, model.prunable_modules(), plan, growth=Growth(init="split"))
+    torch.testing.assert_close(outputs(model), before, rtol=0, atol=1e-12)
+
+
+def test_splitting_a_slice_under_layer_norm_changes_the_function() -> None:
+    model = build("layer")
+    before = outputs(model)
+    plan = AdaptationPlan(grown=("blocks.0.conv.1",))
+    apply_plan(model, model.prunable_modules(), plan, growth=Growth(init="split"))
+    assert not torch.allclose(outputs(model), before, atol=1e-6)

@@ -13,6 +13,7 @@ import torch
 
 from tuneprune.structure import (
     AdaptationPlan,
+    Growth,
     all_groups,
     apply_plan,
     score_groups,
@@ -21,6 +22,7 @@ from tuneprune.testing import TinyAdaptable, TinySizes, zero_groups_
 
 BY_CHANNEL = ("batch", "none")
 EVERY_KIND = ("blocks.0.ff1.1", "blocks.0.conv.2", "blocks.0.mhsa.0", "blocks.1.ff2.3")
+SPLIT = Growth(init="split")
 OUTGOING = ("linear_out.weight", "pointwise_out.weight", "output.weight")
 
 
@@ -32,11 +34,11 @@ def inputs(seed=0):
     return torch.randn(2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def operated(model, *, dropped=(), grown=(), optimizer=None):
+def operated(model, *, dropped=(), grown=(), optimizer=None, **options):
     """Return the model after surgery: a copy, unless an optimizer is at stake."""
     changed = copy.deepcopy(model) if optimizer is None else model
     plan = AdaptationPlan(dropped=tuple(dropped), grown=tuple(grown))
-    report = apply_plan(changed, changed.prunable_modules(), plan, optimizer)
+    report = apply_plan(changed, changed.prunable_modules(), plan, optimizer, **options)
     return changed, report
 
 
@@ -118,21 +120,59 @@ def test_an_emptied_module_adds_nothing(kind):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("norm", BY_CHANNEL)
 @pytest.mark.parametrize("grown", [*((group,) for group in EVERY_KIND), EVERY_KIND])
-def test_a_copy_with_outgoing_weights_split_keeps_the_function(grown, norm, training):
+def test_a_split_keeps_the_function(grown, norm, training):
     model = example(norm).train(training)
-    large, report = operated(model, grown=grown)
-    halve_outgoing_(large, [new for new, old in report.lineage.items() if old in grown])
+    large, report = operated(model, grown=grown, growth=SPLIT)
+    assert len(report.new_groups) == len(grown)
     assert sum(p.numel() for p in large.parameters()) > sum(p.numel() for p in model.parameters())
     assert_equal_to_1e12(large(inputs()), model(inputs()))
 
 
+@pytest.mark.parametrize(
+    ("group", "holds"),
+    [(group, not group.startswith("blocks.0.conv")) for group in EVERY_KIND],
+)
+def test_under_layer_norm_a_split_keeps_the_function_of_all_but_convolution_channels(group, holds):
+    # The mean over channels takes a doubled slice in twice.
+    model = example("layer")
+    large, _ = operated(model, grown=[group], growth=SPLIT)
+    difference = (large(inputs()) - model(inputs())).abs().max().item()
+    assert difference < 1e-12 if holds else difference > 1e-3
+
+
+def test_a_split_is_a_copy_with_the_outgoing_weights_of_both_halved():
+    model = example()
+    split, report = operated(model, grown=EVERY_KIND, growth=SPLIT)
+    plain, _ = operated(model, grown=EVERY_KIND)
+    scale_outgoing_(plain, [new for new, old in report.lineage.items() if old in EVERY_KIND], 0.5)
+    assert_same_tensors(split, plain.state_dict())
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "none"])
+@pytest.mark.parametrize("group", EVERY_KIND)
+def test_a_split_and_dropping_the_copy_is_undone_by_doubling_what_goes_out(group, norm):
+    model = example(norm)
+    large, report = operated(model, grown=[group], growth=SPLIT)
+    small, _ = operated(large, dropped=report.new_groups)
+    scale_outgoing_(small, [group], 2.0)
+    assert_same_tensors(small, model.state_dict())
+    assert torch.equal(small(inputs()), model(inputs()))
+
+
 @torch.no_grad()
-def halve_outgoing_(model, ids):
+def scale_outgoing_(model, ids, factor):
     parameters = dict(model.named_parameters())
     for group in ids:
         for part in groups_of(model)[group].slices:
             if part.parameter.endswith(OUTGOING):
-                parameters[part.parameter].narrow(part.dim, part.start, part.width).div_(2)
+                parameters[part.parameter].narrow(part.dim, part.start, part.width).mul_(factor)
+
+
+def assert_same_tensors(model, expected):
+    found = model.state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -207,15 +247,15 @@ def test_growing_and_dropping_the_copy_is_the_identity(group):
     original, duplicate = (new for new, old in report.lineage.items() if old == group)
     assert int(duplicate.rpartition(".")[2]) == int(original.rpartition(".")[2]) + 1
     operated(model, dropped=[duplicate], optimizer=optimizer)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, weights[name]), name
+    assert_same_tensors(model, weights)
     for key, values in moments_by_group(model, optimizer).items():
         assert all(torch.equal(a, b) for a, b in zip(values, moments[key], strict=True)), key
 
 
+@pytest.mark.parametrize("tensors", ["representative", "all"])
 @pytest.mark.parametrize("group", EVERY_KIND)
-def test_taylor_score_is_the_finite_difference_of_the_loss(group):
-    """Remove a share h of one element at a time: |dL/dh| is |w * dL/dw|; then the mean.
+def test_taylor_score_is_the_finite_difference_of_the_loss(group, tensors):
+    """Remove a share h of one element at a time: |dL/dh| is |w * dL/dw|; then mean or sum.
 
     No gradient is used on the expected side: one central difference an element.
     """
@@ -225,10 +265,17 @@ def test_taylor_score_is_the_finite_difference_of_the_loss(group):
         return model(inputs()).square().mean()
 
     loss().backward()
-    score = score_groups(model, model.prunable_modules(), "taylor")[group]
+    mean, total = (
+        score_groups(
+            model, model.prunable_modules(), ["taylor"], tensors=tensors, reduction=reduction
+        )["taylor"][group]
+        for reduction in ("mean", "sum")
+    )
     parameters, step, slopes = dict(model.named_parameters()), 1e-5, []
+    owned = groups_of(model)[group]
+    parts = owned.scored if tensors == "representative" else owned.slices
     with torch.no_grad():
-        for part in groups_of(model)[group].scored:
+        for part in (part for part in parts if part.parameter in parameters):
             span = parameters[part.parameter].narrow(part.dim, part.start, part.width)
             for place in np.ndindex(*span.shape):
                 weight = span[place].item()
@@ -238,7 +285,8 @@ def test_taylor_score_is_the_finite_difference_of_the_loss(group):
                     ends.append(loss().item())
                 span[place] = weight
                 slopes.append(abs(ends[0] - ends[1]) / (2 * step))
-    assert score == pytest.approx(sum(slopes) / len(slopes), rel=1e-6)
+    assert mean == pytest.approx(sum(slopes) / len(slopes), rel=1e-6)
+    assert total == pytest.approx(sum(slopes), rel=1e-6)
 
 
 def test_the_order_of_names_in_a_plan_does_not_change_what_is_built():

@@ -17,6 +17,7 @@ def write_trial(
     *,
     sweep_id: str = "s",
     attempt: int = 0,
+    seed: int = 1,
     status: str = "finished",
     settings: dict[str, object] | None = None,
     dev_wer: float | None = 0.5,
@@ -24,13 +25,18 @@ def write_trial(
     event_step: int | None = None,
     dev_split: str = "dev",
     utterances: tuple[tuple[str, str, int, int], ...] = (),
+    dev_utterances: tuple[tuple[str, str, int, int], ...] = (),
+    config: dict[str, object] | None = None,
+    params: int | None = None,
 ) -> None:
     """Write a whole trial: dev evaluations at 10, 20, ... and, with an event, one group moved.
 
-    ``utterances`` are (id, speaker, reference words, substitutions) of the test split.
+    ``utterances`` are (id, speaker, reference words, substitutions) of the test split,
+    ``dev_utterances`` of the dev split. ``config`` is beside what says how the splits are called.
     """
     splits = {"dev_split": dev_split, "test_split": "test"}
-    with TableWriter(root, sweep_id=sweep_id, trial_id=trial_id, attempt=attempt, seed=1) as writer:
+    keys = {"sweep_id": sweep_id, "trial_id": trial_id, "attempt": attempt, "seed": seed}
+    with TableWriter(root, **keys) as writer:
         adapted = event_step is not None
         for index, wer in enumerate(wers):
             counts = {"substitutions": 0, "deletions": 0, "insertions": 0, "num_ref_words": 100}
@@ -49,16 +55,19 @@ def write_trial(
                 "adaptations", step=event_step, event=0, method="grow_drop", scorer="taylor",
                 delta=0.1, params_before=3200, params_after=3200, plan_fingerprint="f0", **changes,
             )  # fmt: skip
-        for name, speaker, words, errors in utterances:
-            writer.add(
-                "utterances", step=30, split="test", utterance_id=name, speaker=speaker,
-                language="en", reference="a " * words, hypothesis="", num_ref_words=words,
-                substitutions=errors, deletions=0, insertions=0, num_ref_chars=0, char_errors=0,
-            )  # fmt: skip
+        for split, rows in (("test", utterances), (dev_split, dev_utterances)):
+            for name, speaker, words, errors in rows:
+                writer.add(
+                    "utterances", step=30, split=split, utterance_id=name, speaker=speaker,
+                    language="en", reference="a " * words, hypothesis="", num_ref_words=words,
+                    substitutions=errors, deletions=0, insertions=0, num_ref_chars=0,
+                    char_errors=0,
+                )  # fmt: skip
         writer.add(
             "trials", step=10 * len(wers), status=status, method="grow_drop" if adapted else "none",
             is_baseline=trial_id.startswith("baseline"), settings=json.dumps(settings or {}),
-            dev_wer=dev_wer, config=json.dumps({"corpus": splits}),
+            dev_wer=dev_wer, config=json.dumps({"corpus": splits, **(config or {})}),
+            params=params,
         )  # fmt: skip
 
 

@@ -83,7 +83,9 @@ def test_what_a_writer_still_works_on_is_not_looked_at(sweep: Path) -> None:
     ("metadata", "problem"),
     [
         (None, "is not a file of tuneprune"),
-        ({"tuneprune_results_version": "1"}, "does not have the columns of evaluations"),
+        ({"tuneprune_results_version": "2"}, "does not have the columns of evaluations, version 2"),
+        ({"tuneprune_results_version": "1"}, "does not have the columns of evaluations, version 1"),
+        ({"tuneprune_results_version": "0"}, "does not have the columns of evaluations, version 0"),
     ],
 )
 def test_an_arrow_file_of_something_else_is_named(
@@ -97,9 +99,9 @@ def test_an_arrow_file_of_something_else_is_named(
 
 
 def test_a_newer_version_is_refused_with_what_to_do(sweep: Path) -> None:
-    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "2"})
+    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "3"})
     write_part(sweep / "parts" / "trials" / "newer.arrow", newer)
-    with pytest.raises(ResultsError, match="version 2, newer than 1: update tuneprune"):
+    with pytest.raises(ResultsError, match="version 3, newer than 2: update tuneprune"):
         open_results(sweep)
 
 

@@ -1,5 +1,6 @@
 """What the pictures show, read from the SVG; how they look is for eyes."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results import figures, plots
+from tuneprune.results import curves, figures, plots
 from tuneprune.results.reader import Results, open_results
+from tuneprune.results.writer import TableWriter
 
 WriteTrial = Callable[..., None]
 
@@ -88,6 +90,72 @@ def test_a_trial_without_events_is_drawn_as_it_was(results: Results, tmp_path: P
     out = tmp_path / "groups.svg"
     plots.plot_allocation(results, "baseline", out)
     assert any("no adaptation event" in line for line in words_of(out))
+
+
+def write_branchformer(folder: Path, *, order: list[str] | None = None) -> Results:
+    """Write a trial of two events, of which the second does not recover."""
+    with TableWriter(folder, sweep_id="s", trial_id="t1", attempt=0, seed=1) as writer:
+        for step, groups in ((0, (4, 4, 4)), (10, (4, 5, 2)), (20, (5, 6, 1))):
+            for kind, count in zip(("cgmlp", "mhsa", "odd"), groups, strict=True):
+                writer.add(
+                    "allocations", step=step, layer=0, kind=kind, groups=count, params=10 * count
+                )
+        for event, step in enumerate((10, 20)):
+            writer.add(
+                "adaptations", step=step, event=event, method="grow_drop", dropped_groups=1,
+                grown_groups=1, dropped_params=10, grown_params=10, params_before=120,
+                params_after=120, plan_fingerprint="f0",
+            )  # fmt: skip
+            writer.add(
+                "recoveries", step=step + 9, event=event, event_step=step, loss_before=1.0,
+                recovered=event == 0, window_steps=5,
+            )  # fmt: skip
+        counts = {"substitutions": 0, "deletions": 0, "insertions": 0, "num_ref_words": 9}
+        for step in (5, 30):
+            writer.add("evaluations", step=step, split="dev", wer=0.5, **counts)
+        config = {"corpus": {"dev_split": "dev"}, "model": {"module_order": order}}
+        writer.add(
+            "trials", step=30, status="finished", is_baseline=False, settings="{}", dev_wer=0.5,
+            config=json.dumps(config),
+        )  # fmt: skip
+    return open_results(folder)
+
+
+def test_a_trial_of_several_events_shows_what_came_between(tmp_path: Path) -> None:
+    out = tmp_path / "groups.svg"
+    plots.plot_allocation(write_branchformer(tmp_path), "t1", out)
+    words = words_of(out)
+    assert {"cgmlp: 4 to 5 groups", "mhsa: 4 to 6 groups", "odd: 4 to 1 groups"} <= set(words)
+    assert "after an earlier event" in words
+    assert any("grow_drop, 2 events, last at step 20" in line for line in words)
+
+
+@pytest.mark.parametrize(
+    ("order", "panels"),
+    [(None, ["mhsa", "cgmlp", "odd"]), (["odd", "mhsa", "cgmlp", "x"], ["odd", "mhsa", "cgmlp"])],
+)
+def test_panels_are_in_the_order_of_the_modules(
+    tmp_path: Path, order: list[str] | None, panels: list[str]
+) -> None:
+    out = tmp_path / "groups.svg"
+    plots.plot_allocation(write_branchformer(tmp_path, order=order), "t1", out)
+    titles = [line.split(":")[0] for line in words_of(out) if re.match(r"\w+: \d", line)]
+    assert titles == panels
+
+
+def test_an_event_whose_loss_did_not_come_back_is_marked(tmp_path: Path) -> None:
+    figure = plots.learning_curves(write_branchformer(tmp_path))
+    marked = [line for line in figure.axes[0].lines if line.get_marker() == curves.LOST]
+    assert [line.get_xdata()[0] for line in marked] == [20]
+    plots.plot_learning_curves(open_results(tmp_path), tmp_path / "curves.svg")
+    assert "event, loss did not come back" in words_of(tmp_path / "curves.svg")
+
+
+def test_where_all_came_back_nothing_is_said_of_it(results: Results, tmp_path: Path) -> None:
+    plots.plot_learning_curves(results, tmp_path / "curves.svg")
+    assert "event, loss did not come back" not in words_of(tmp_path / "curves.svg")
+    plots.plot_allocation(results, "t1", tmp_path / "groups.svg")
+    assert "after an earlier event" not in words_of(tmp_path / "groups.svg")
 
 
 def test_a_png_is_written_and_nothing_beside_it(results: Results, tmp_path: Path) -> None:

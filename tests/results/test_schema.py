@@ -1,19 +1,21 @@
-"""The contract with readers of stored results, pinned by text and by one file of each version."""
+"""The contract with readers of stored results, pinned by text and by one folder of each version."""
 
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from tuneprune.results.parts import read_file
+from tuneprune.results.parts import TableFiles, read_file
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import (
     KEY_FIELDS,
     ROW_KEYS,
+    SCHEMA_VERSION,
     TABLES,
     UNIT_KEYS,
     describe_schema,
     field_note,
+    published_schema,
     schema_version,
 )
 from tuneprune.results.writer import write_part
@@ -57,35 +59,96 @@ ROWS_V1: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 
+# What version 2 added, in its order.
+ADDED_V2: dict[str, dict[str, object]] = {
+    "trials": {"multiply_adds_per_s": 4_000_000_000, "unrecovered_events": 1},
+    "adaptations": {
+        "new_groups": "split", "multiply_adds_per_s_before": 4_100_000_000,
+        "multiply_adds_per_s_after": 4_000_000_000,
+    },
+    "group_scores": {"applied": True},
+    "recoveries": {
+        "event": 0, "event_step": 20, "loss_before": 12.5, "spike_loss": 20.0, "spike_step": 21,
+        "recovered": False, "recovery_steps": None, "window_steps": 5, "step_time_before_s": 0.25,
+        "step_time_after_s": None,
+    },
+}  # fmt: skip
+ROWS = {
+    1: ROWS_V1,
+    2: {table: {**ROWS_V1.get(table, {}), **ADDED_V2.get(table, {})} for table in TABLES},
+}
+
+
 def write_golden(folder: Path) -> None:
-    """Write the golden files of version 1; was run once, and never again for this version."""
-    for table, row in ROWS_V1.items():
+    """Write the golden files of the present version; is run once for each, never again."""
+    name = f"results_v{SCHEMA_VERSION}"
+    for table, row in ROWS[SCHEMA_VERSION].items():
         rows = pa.Table.from_pylist([{**KEYS, **row}], schema=TABLES[table])
-        write_part(folder / "results_v1" / "parts" / table / "golden.arrow", rows)
-    (folder / "results_schema_v1.txt").write_text(describe_schema(), encoding="utf-8")
+        write_part(folder / name / "parts" / table / "golden.arrow", rows)
+    text = describe_schema()
+    (folder / f"results_schema_v{SCHEMA_VERSION}.txt").write_text(text, encoding="utf-8")
 
 
-def test_the_columns_of_version_1_are_as_they_were_published() -> None:
-    assert describe_schema() == (GOLDEN / "results_schema_v1.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("version", ROWS)
+def test_the_columns_of_a_version_are_as_they_were_published(version: int) -> None:
+    published = (GOLDEN / f"results_schema_v{version}.txt").read_text(encoding="utf-8")
+    assert describe_schema(version) == published
 
 
-@pytest.mark.parametrize("table", ROWS_V1)
-def test_a_stored_file_of_version_1_still_opens(table: str) -> None:
-    path = GOLDEN / "results_v1" / "parts" / table / "golden.arrow"
-    assert read_file(path, table).to_pylist() == [{**KEYS, **ROWS_V1[table]}]
+@pytest.mark.parametrize(
+    ("version", "table"), [(version, table) for version in ROWS for table in ROWS[version]]
+)
+def test_a_stored_file_of_a_version_opens_with_null_for_what_it_lacked(
+    version: int, table: str
+) -> None:
+    path = GOLDEN / f"results_v{version}" / "parts" / table / "golden.arrow"
+    lacked = dict.fromkeys(TABLES[table].names)
+    rows = read_file(path, table)
+    assert rows.to_pylist() == [{**lacked, **KEYS, **ROWS[version][table]}]
+    assert rows.schema.equals(TABLES[table])
 
 
-def test_the_stored_sweep_of_version_1_answers_queries() -> None:
-    results = open_results(GOLDEN / "results_v1")
+@pytest.mark.parametrize("version", ROWS)
+def test_the_stored_sweep_of_a_version_answers_queries(version: int) -> None:
+    results = open_results(GOLDEN / f"results_v{version}")
     assert results.best()["adaptation.delta"].to_pylist() == [0.2]
     assert results.utterances("t1", "test")["reference"].to_pylist() == ["quatre-vingt-dix été"]
+    assert results.recoveries("t1").num_rows == version - 1
+    assert results.groups("t1", applied_only=True).num_rows == 1
     assert results.warnings == []
+
+
+def test_a_table_of_both_versions_is_one_table(tmp_path: Path) -> None:
+    for version in ROWS:
+        stored = GOLDEN / f"results_v{version}" / "parts" / "trials" / "golden.arrow"
+        part = tmp_path / "parts" / "trials" / f"{version}.arrow"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(stored.read_bytes())
+    files = TableFiles(tmp_path, "trials")
+    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4_000_000_000]
+    assert files.read().schema.equals(TABLES["trials"], check_metadata=True)
+
+
+def test_a_file_of_version_1_must_have_the_columns_of_version_1(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist([{**KEYS, **ROWS[2]["group_scores"]}], TABLES["group_scores"])
+    metadata = {"tuneprune_results_version": "1"}
+    part = tmp_path / "parts" / "group_scores" / "a.arrow"
+    write_part(part, rows.replace_schema_metadata(metadata))
+    files = TableFiles(tmp_path, "group_scores")
+    assert files.read().num_rows == 0
+    assert files.problems == {part: "does not have the columns of group_scores, version 1"}
+    assert published_schema("recoveries", 1) is None
+
+
+@pytest.mark.parametrize("table", sorted(ROWS_V1.keys() & ADDED_V2.keys()))
+def test_what_was_added_to_a_table_of_version_1_may_be_null(table: str) -> None:
+    assert all(TABLES[table].field(name).nullable for name in ADDED_V2[table])
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_starts_with_the_keys_and_states_its_version(table: str) -> None:
     assert TABLES[table].names[:5] == ["sweep_id", "trial_id", "attempt", "seed", "step"]
-    assert schema_version(TABLES[table]) == 1
+    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 2
     assert not any(field.nullable for field in KEY_FIELDS)
 
 

@@ -32,6 +32,9 @@ def test_description_of_a_sound_model_is_accepted():
         ({"id": "other"}, "group 1 of blocks.0.ff1"),
         ({"scored": ()}, "must score some of its own slices"),
         ({"slices": ()}, "must score some of its own slices"),
+        ({"outgoing": ()}, r"blocks\.0\.ff1\.1 outgoing = \(\): must be own slices"),
+        ({"frame_macs": 35}, "frame_macs = 35: must be at least 36"),  # 3 * 6 in, 6 * 3 out
+        ({"frame_macs": 37}, r"blocks\.0\.ff1 frame_macs = \[0, 1\].*same number"),
     ],
 )
 def test_description_with_a_wrong_group_is_refused(fields, message):
@@ -78,3 +81,24 @@ def test_the_same_module_twice_is_refused():
     module = model.prunable_modules()[0]
     with pytest.raises(StructureError, match="twice"):
         check_modules(model, (module, module))
+
+
+@pytest.mark.parametrize("leaf", ["linear_in.bias", "linear_out.bias"])
+def test_description_whose_outgoing_slice_is_a_bias_or_of_another_group_is_refused(leaf):
+    model = TinyAdaptable()
+    modules = model.prunable_modules()
+    group = modules[0].groups[1]
+    parts = [part for part in group.slices if part.parameter.endswith(leaf)]
+    other = modules[0].groups[0].outgoing  # the output bias is in no group
+    message = "two or more dimensions" if parts else "must be own slices"
+    with pytest.raises(StructureError, match=message):
+        check_modules(model, changed(modules, (0, 1), outgoing=tuple(parts) or other))
+
+
+def test_an_outgoing_slice_can_not_be_a_buffer():
+    model = TinyAdaptable()
+    modules = model.prunable_modules()
+    group = modules[1].groups[0]
+    (mean,) = (part for part in group.slices if part.parameter.endswith("running_mean"))
+    with pytest.raises(StructureError, match="no bias, norm or buffer"):
+        check_modules(model, changed(modules, (1, 0), outgoing=(mean,)))

@@ -98,6 +98,57 @@ def test_slice_width():
     assert part.width == 4
 
 
+def test_a_slice_is_a_view_of_its_tensor():
+    tensor = torch.arange(6).reshape(2, 3)
+    part = TensorSlice(parameter="w", dim=1, section=0, start=1, stop=3).of(tensor)
+    assert part.tolist() == [[1, 2], [4, 5]]
+    part.zero_()
+    assert tensor.tolist() == [[0, 0, 0], [3, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("place", "outgoing"),
+    [
+        (0, ("blocks.0.ff1.linear_out.weight", 1, 3, 6)),
+        (1, ("blocks.0.conv.pointwise_out.weight", 1, 2, 4)),
+        (2, ("blocks.0.mhsa.output.weight", 1, 2, 4)),
+    ],
+)
+def test_a_group_leaves_by_its_columns_of_the_last_matrix(place, outgoing):
+    (part,) = TinyAdaptable().prunable_modules()[place].groups[1].outgoing
+    assert (part.parameter, part.dim, part.start, part.stop) == outgoing
+
+
+def test_multiply_adds_of_a_module_are_those_of_its_groups():
+    modules = TinyAdaptable().prunable_modules()
+    # ff 2 * 18; conv 24 + 6 + 12; head 4 * 12, and 2 * 2 for each of 5 frames of context
+    assert [module.frame_macs for module in modules[:3]] == [4 * 36, 4 * 42, 3 * (48 + 20)]
+
+
+@pytest.mark.parametrize("kind", ["ff1", "conv", "mhsa", "ff2"])
+@pytest.mark.parametrize("num_groups", [1, 5])
+def test_initial_tensors_fill_the_module_in_the_asked_size_and_change_nothing(kind, num_groups):
+    model, name = TinyAdaptable(), f"blocks.1.{kind}"
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    fresh = model.initial_tensors(name, num_groups)
+    sizes = TinySizes(num_slices=num_groups, num_heads=num_groups)
+    alike = TinyAdaptable(sizes).state_dict()
+    shapes = {n: t.shape for n, t in alike.items() if n.startswith(f"{name}.")}
+    assert {n: t.shape for n, t in fresh.items()} == shapes
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+def test_initial_tensors_follow_the_default_generator():
+    model = TinyAdaptable()
+    draws = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (1, 1, 2):
+            torch.manual_seed(seed)
+            draws.append(model.initial_tensors("blocks.0.conv", 3)["blocks.0.conv.depthwise.bias"])
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
 def test_dummy_without_any_group_is_the_identity():
     model = TinyAdaptable()
     modules = model.prunable_modules()

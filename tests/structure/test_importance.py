@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from tuneprune.structure import SCORERS, Cut, SmoothedScores, describe_module, score_groups
+from tuneprune.structure import (
+    SCORERS,
+    AdaptationPlan,
+    Cut,
+    SmoothedScores,
+    apply_plan,
+    describe_module,
+    score_groups,
+)
 from tuneprune.structure.groups import all_groups
 from tuneprune.testing import TinyAdaptable
 
@@ -20,10 +28,23 @@ def two_by_two(dim: int):
     model = nn.Module()
     model.branch = branch
     cuts = {"weight": Cut(dim=dim, unit=1)}
+    names = ("weight",)
     module = describe_module(
-        branch, name="branch", layer=0, kind="ff1", cuts=cuts, scored=("weight",), shared=()
+        branch,
+        name="branch",
+        layer=0,
+        kind="ff1",
+        cuts=cuts,
+        scored=names,
+        outgoing=names,
+        shared=(),
     )
     return model, (module,)
+
+
+def scores_of(model, modules, scorer, **options):
+    """Return the scores by one scorer."""
+    return score_groups(model, modules, [scorer], **options)[scorer]
 
 
 @pytest.mark.parametrize(
@@ -39,24 +60,51 @@ def two_by_two(dim: int):
 )
 def test_scores_of_a_two_by_two_by_hand(scorer, dim, expected):
     model, modules = two_by_two(dim)
-    assert list(score_groups(model, modules, scorer).values()) == expected
+    assert list(scores_of(model, modules, scorer).values()) == expected
+    sums = scores_of(model, modules, scorer, reduction="sum")
+    assert list(sums.values()) == [2 * mean for mean in expected]
 
 
-@pytest.mark.parametrize("scorer", SCORERS)
-def test_scores_match_a_loop_over_elements(scorer):
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("tensors", ["representative", "all"])
+def test_scores_match_a_loop_over_elements(tensors, reduction):
     model, modules = with_gradients()
-    tensors = dict(model.named_parameters())
-    found = score_groups(model, modules, scorer)
+    parameters = dict(model.named_parameters())
+    found = score_groups(model, modules, SCORERS, tensors=tensors, reduction=reduction)
+    assert list(found) == list(SCORERS)
     for group in all_groups(modules):
-        elements = []
-        for part in group.scored:
-            span = torch.arange(part.start, part.stop)
-            weight = tensors[part.parameter].detach().index_select(part.dim, span)
-            grad = tensors[part.parameter].grad.index_select(part.dim, span)
-            pairs = zip(weight.flatten().tolist(), grad.flatten().tolist(), strict=True)
-            value = {"magnitude": lambda w, g: w, "gradient": lambda w, g: g}
-            elements += [abs(value.get(scorer, lambda w, g: w * g)(w, g)) for w, g in pairs]
-        assert found[group.id] == pytest.approx(sum(elements) / len(elements), rel=1e-13)
+        pairs = []
+        for part in group.scored if tensors == "representative" else group.slices:
+            if part.parameter in parameters:
+                weight = parameters[part.parameter]
+                span = torch.arange(part.start, part.stop)
+                halves = (t.index_select(part.dim, span) for t in (weight.detach(), weight.grad))
+                pairs += zip(*(half.flatten().tolist() for half in halves), strict=True)
+        count = len(pairs) if reduction == "mean" else 1
+        sums = {
+            "magnitude": sum(abs(w) for w, _ in pairs),
+            "gradient": sum(abs(g) for _, g in pairs),
+            "taylor": sum(abs(w * g) for w, g in pairs),
+        }
+        for scorer in SCORERS:
+            assert found[scorer][group.id] == pytest.approx(sums[scorer] / count, rel=1e-13)
+
+
+def test_all_tensors_are_the_parameters_of_a_group_and_no_buffers():
+    model, modules = with_gradients()
+    for parameter in model.parameters():
+        parameter.data.fill_(1.0)
+    model.blocks[0].conv.inner_norm.running_mean.fill_(1e9)
+    counts = scores_of(model, modules, "magnitude", tensors="all", reduction="sum")
+    assert counts == {group.id: group.params for group in all_groups(modules)}
+
+
+@pytest.mark.parametrize("tensors", ["representative", "all"])
+def test_scorers_together_give_to_the_bit_what_each_gives_alone(tensors):
+    model, modules = with_gradients()
+    together = score_groups(model, modules, SCORERS, tensors=tensors)
+    for scorer in SCORERS:
+        assert together[scorer] == scores_of(model, modules, scorer, tensors=tensors)
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
@@ -64,15 +112,15 @@ def test_scores_do_not_depend_on_the_order_of_modules(scorer):
     model, modules = with_gradients()
     shuffled = list(modules)
     random.Random(0).shuffle(shuffled)
-    assert score_groups(model, shuffled, scorer) == score_groups(model, modules, scorer)
+    assert scores_of(model, shuffled, scorer) == scores_of(model, modules, scorer)
 
 
 def test_each_head_is_scored_by_its_own_columns():
     model, modules = with_gradients()
-    before = score_groups(model, modules, "magnitude")
+    before = scores_of(model, modules, "magnitude")
     with torch.no_grad():
         model.blocks[0].mhsa.output.weight[:, 2:4] *= 3  # head 1 of width 2
-    after = score_groups(model, modules, "magnitude")
+    after = scores_of(model, modules, "magnitude")
     assert after["blocks.0.mhsa.1"] == pytest.approx(3 * before["blocks.0.mhsa.1"])
     assert {g for g in after if after[g] != before[g]} == {"blocks.0.mhsa.1"}
 
@@ -81,7 +129,7 @@ def test_a_weight_without_gradient_scores_as_one_of_gradient_zero():
     model, modules = with_gradients()
     model.blocks[1].ff2.linear_in.weight.grad = None
     for scorer in ("gradient", "taylor"):
-        scores = score_groups(model, modules, scorer)
+        scores = scores_of(model, modules, scorer)
         assert [scores[f"blocks.1.ff2.{index}"] for index in range(4)] == [0.0] * 4
         assert scores["blocks.1.ff1.0"] > 0
 
@@ -89,7 +137,7 @@ def test_a_weight_without_gradient_scores_as_one_of_gradient_zero():
 def test_scoring_changes_nothing():
     model, modules = with_gradients()
     before = [(p.detach().clone(), p.grad.clone()) for p in model.parameters()]
-    score_groups(model, modules, "taylor")
+    score_groups(model, modules, SCORERS, tensors="all")
     for parameter, (weight, grad) in zip(model.parameters(), before, strict=True):
         assert torch.equal(parameter, weight)
         assert torch.equal(parameter.grad, grad)
@@ -107,14 +155,25 @@ def test_bfloat16_weights_are_summed_in_float32():
         kind="ff1",
         cuts={"weight": Cut(dim=0, unit=1)},
         scored=("weight",),
+        outgoing=("weight",),
         shared=(),
     )
     # A bfloat16 sum of ones can not hold 3000.
-    assert score_groups(model, (module,), "magnitude") == {"branch.0": 1.0}
+    assert scores_of(model, (module,), "magnitude") == {"branch.0": 1.0}
 
 
 def test_a_model_without_groups_has_no_scores():
-    assert score_groups(TinyAdaptable(), (), "magnitude") == {}
+    assert score_groups(TinyAdaptable(), (), SCORERS) == {scorer: {} for scorer in SCORERS}
+
+
+def test_an_emptied_module_has_no_scores():
+    model, modules = with_gradients()
+    heads = tuple(group.id for group in modules[2].groups)
+    apply_plan(model, modules, AdaptationPlan(dropped=heads))
+    left = model.prunable_modules()
+    scores = scores_of(model, left, "magnitude", tensors="all")
+    assert list(scores) == [group.id for group in all_groups(left)]
+    assert not set(heads) & scores.keys()
 
 
 def test_smoothing_gives_the_new_score_the_named_weight():

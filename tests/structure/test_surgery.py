@@ -37,6 +37,7 @@ class Numbered(nn.Module):
             kind="conv",
             cuts=cuts,
             scored=("gated",),
+            outgoing=("out",),
             shared=("bias", "count"),
         )
         return (module,)
@@ -138,6 +139,7 @@ def test_an_empty_plan_touches_nothing(optimizer_class):
     report = operate(model, optimizer=optimizer)
     assert_same(before, snapshot(model, optimizer))
     assert all(new == old for new, old in report.lineage.items())
+    assert report.new_groups == ()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_frozen_parameter_stays_frozen():
     assert model.blocks[0].ff1.linear_in.bias.requires_grad
 
 
-@pytest.mark.parametrize("optimizer_state", ["slice", "reset"])
+@pytest.mark.parametrize("optimizer_state", ["copy", "slice", "reset"])
 @pytest.mark.parametrize("optimizer_class", [torch.optim.AdamW, torch.optim.SGD])
 def test_training_goes_on_after_every_one_of_several_events(optimizer_class, optimizer_state):
     model, optimizer = trained(optimizer_class=optimizer_class)

@@ -161,3 +161,15 @@ def test_a_folder_that_was_taken_meanwhile_is_not_ended(tmp_path, space, refusal
 )
 def test_any_name_becomes_one_that_results_can_carry(stem, name):
     assert legal_name(stem) == name
+
+
+def test_every_baseline_of_a_grid_is_counted(settings):
+    settings["search"] = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {
+            "seed": {"choice": [1, 2, 3]},
+            "adaptation.scorer": {"choice": ["gradient", "taylor"]},
+        },
+    }
+    assert contents_of(build_space(settings)).trials == 3 + 6

@@ -1,18 +1,14 @@
-"""What a person sees fits 100 columns and says what is true."""
+"""What a person sees of a running sweep fits 100 columns and says what is true."""
 
-import dataclasses
 import io
 import re
-import shutil
 import threading
 import time
 
 import pytest
 from rich.console import Console
 
-from tuneprune.results.compare import Comparison
-from tuneprune.sweep.live import LiveTable, duration, print_outcome, render_outcome
-from tuneprune.sweep.outcome import SweepOutcome
+from tuneprune.sweep.live import LiveTable
 from tuneprune.sweep.space import build_space
 
 VALUES = {
@@ -132,101 +128,45 @@ def test_trials_can_be_added_while_the_table_is_drawn(space):
     assert failures == []
 
 
-def row(trial_id, dev, test):
-    return {
-        "trial_id": trial_id, "status": "finished", "settings": '{"adaptation.delta": 0.2}',
-        "dev_wer": dev, "dev_cer": dev / 2, "test_wer": test, "test_cer": test / 2,
-        "params": 1_234_567, "train_s": 90.0, "reason": None,
-    }  # fmt: skip
-
-
 @pytest.fixture
-def outcome(tmp_path, space):
-    return SweepOutcome(
-        path=tmp_path / "out",
-        sweep_id="small-1",
-        question=space.question,
-        objective=space.search.objective,
-        counts={"finished": 5, "failed": 1},
-        best=row("t03", 0.1, 0.2),
-        baseline=row("t00", 0.3, 0.25),
-        comparison=Comparison(
-            wer_a=0.2, wer_b=0.25, difference=-0.05, low=-0.09, high=-0.01,
-            probability_of_improvement=0.98,
-        ),
-        not_compared="",
-        block="speaker",
-        blocks=10,
-        failures=({"trial_id": "t04", "status": "failed", "reason": "why " * 60},),
-        seconds=310.0,
-        finished_s=time.mktime((2026, 3, 4, 15, 6, 0, 0, 0, -1)),
-    )  # fmt: skip
+def grid(settings):
+    settings["search"] = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {
+            "seed": {"choice": [1, 2]},
+            "adaptation.scorer": {"choice": ["gradient", "taylor"]},
+        },
+    }
+    return build_space(settings)
 
 
-def test_the_last_screen_names_the_best_and_how_sure_it_is(outcome, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    text = shown(render_outcome(outcome))
+def end(table, trial_id, rate, *, seed, scorer=None):
+    values = {"seed": seed} if scorer is None else {"seed": seed, "adaptation.scorer": scorer}
+    table.started(trial_id, values, is_baseline=scorer is None)
+    table.ended(trial_id, {"status": "finished", "dev_wer": rate})
+
+
+def test_of_several_baselines_each_trial_is_compared_with_its_own(grid):
+    table = LiveTable(grid, Console(width=100, quiet=True))
+    end(table, "t00", 0.3, seed=1)
+    end(table, "t01", 0.5, seed=2)
+    end(table, "t02", 0.28, seed=1, scorer="taylor")
+    end(table, "t03", 0.4, seed=2, scorer="taylor")
+    text = shown(table.render())
+    assert re.search(r"t00 +baseline, seed 1 .*30\.0 % +- *$", text, re.MULTILINE)
+    assert re.search(r"t02 +seed 1, scorer taylor .*28\.0 % best +-2\.0", text)
+    assert re.search(r"t03 .*40\.0 % +-10\.0", text)
+    assert "4 of 6 trials" in text
     assert max(map(len, text.splitlines())) <= 100
-    assert "Best of 4 finished trials" in text
-    assert "t03  adaptation.delta=0.2" in text
-    assert re.search(r"best +10\.0 % +5\.0 % +20\.0 % +10\.0 % +1,234,567 +1\.5", text)
-    assert "-5.0 points, 95 % interval [-9.0, -1.0]: a clear difference" in text
-    assert "paired bootstrap over 10 speakers; chance that the best is better: 98 %" in text
-    assert "chosen on dev" in text
-    assert "5 min 10 s. Tables: out" in text
-    assert text.count("tuneprune results ") == 3
 
 
-def test_an_interval_that_holds_zero_is_no_clear_difference(outcome):
-    compared = dataclasses.replace(outcome.comparison, high=0.01)
-    text = shown(render_outcome(dataclasses.replace(outcome, comparison=compared)))
-    assert "no clear difference." in text
-
-
-def test_with_few_speakers_a_difference_is_one_within_them(outcome):
-    few = dataclasses.replace(outcome, block="utterance", blocks=130)
-    text = " ".join(shown(render_outcome(few)).split())
-    assert "a clear difference within these speakers." in text
-    assert "paired bootstrap over 130 utterances" in text
-
-
-def test_without_a_comparison_the_reason_is_one_line(outcome):
-    alone = dataclasses.replace(outcome, comparison=None, not_compared="it was not recorded")
-    lines = shown(render_outcome(alone)).splitlines()
-    assert "Not compared with the baseline: it was not recorded" in lines
-
-
-def test_a_sweep_that_was_only_read_says_so_first(outcome):
-    text = shown(render_outcome(dataclasses.replace(outcome, reread=True)))
-    assert text.splitlines()[0] == (
-        "finished on 2026-03-04 15:06; read, not trained again (--restart trains anew)"
-    )
-    assert "read, not trained" not in shown(render_outcome(outcome))
-
-
-def test_commands_are_printed_whole_however_long_they_are(outcome, tmp_path):
-    folder = tmp_path / ("it's a long name " * 8)
+def test_a_trial_that_ends_before_its_own_baseline_is_compared_with_none(grid):
     console = Console(width=100, file=io.StringIO())
-    print_outcome(dataclasses.replace(outcome, path=folder), console)
-    commands = console.file.getvalue().splitlines()[-3:]
-    quoted = str(folder).replace("'", "'\"'\"'")
-    assert all(line.endswith(f"'{quoted}'") for line in commands)
-
-
-def test_a_sweep_of_failures_says_so(outcome):
-    failed = {**row("t00", 0.3, 0.3), "status": "failed"}
-    ended = dataclasses.replace(
-        outcome, best=None, baseline=failed, comparison=None, not_compared="no trial finished"
-    )
-    text = shown(render_outcome(ended))
-    assert "No trial finished." in text
-    assert re.search(r"baseline +failed", text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(9.4, "9 s"), (59.6, "1 min 00 s"), (310, "5 min 10 s"), (7500, "2 h 05 min")],
-)
-def test_durations_are_said_as_people_say_them(seconds, text):
-    assert duration(seconds) == text
+    table = LiveTable(grid, console)
+    end(table, "t00", 0.3, seed=1)
+    end(table, "t03", 0.4, seed=2, scorer="taylor")
+    end(table, "t02", 0.28, seed=1, scorer="taylor")
+    ends = [line for line in console.file.getvalue().splitlines() if "finished" in line]
+    assert [" points to its baseline" in line for line in ends] == [False, False, True]
+    assert "28.0 %, -2.0 points" in ends[2]

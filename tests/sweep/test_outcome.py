@@ -1,5 +1,7 @@
 """What a sweep found is read from its tables: the best on dev, compared on test."""
 
+import json
+
 import pytest
 
 from tuneprune.results.writer import TableWriter
@@ -9,14 +11,16 @@ from tuneprune.sweep.space import build_space
 
 
 def write_trial(
-    folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False, speakers=1
-):
-    writer = TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=1)
+    folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False, speakers=1,
+    settings=None, seed=1,
+):  # fmt: skip
+    writer = TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=seed)
     with writer:
         writer.add(
             "trials", step=1, status=status, is_baseline=baseline, dev_wer=dev, dev_cer=dev,
             test_wer=dev, test_cer=dev, params=1, train_s=60.0,
-            settings='{"adaptation.delta": 0.2}', reason="why" if status == "failed" else None,
+            settings=json.dumps(settings or {"adaptation.delta": 0.2}),
+            reason="why" if status == "failed" else None,
         )  # fmt: skip
         for number, wrong in enumerate(errors):
             writer.add(
@@ -94,3 +98,40 @@ def test_why_nothing_was_compared_is_said(tmp_path, settings, baseline, reason):
     assert outcome.comparison is None
     assert reason in outcome.not_compared
     assert "\n" not in outcome.not_compared
+
+
+@pytest.fixture
+def grid(settings):
+    settings["search"] = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {
+            "adaptation.scorer": {"choice": ["gradient", "taylor"]},
+            "seed": {"choice": [1, 2]},
+        },
+    }
+    return settings
+
+
+def write_seed(folder, trial_id, seed, *, scorer=None, **columns):
+    settings = {"seed": seed} if scorer is None else {"adaptation.scorer": scorer, "seed": seed}
+    write_trial(folder, trial_id, seed=seed, settings=settings, baseline=scorer is None, **columns)
+
+
+def test_in_a_grid_the_best_is_compared_with_the_baseline_of_its_own_seed(tmp_path, grid):
+    write_seed(tmp_path, "t00", 1, dev=0.3, errors=(2, 2))
+    write_seed(tmp_path, "t01", 2, dev=0.4, errors=(1, 1))
+    write_seed(tmp_path, "t02", 1, scorer="taylor", dev=0.25, errors=(1, 1))
+    write_seed(tmp_path, "t03", 2, scorer="taylor", dev=0.2, errors=(0, 1))
+    outcome = read(tmp_path, grid)
+    assert (outcome.best["trial_id"], outcome.baseline["trial_id"]) == ("t03", "t01")
+    assert outcome.comparison.difference == pytest.approx(1 / 4 - 2 / 4)  # by hand
+    assert (outcome.baselines.recorded, outcome.baselines.finished, outcome.seeds) == (2, 2, 2)
+
+
+def test_another_seeds_baseline_does_not_stand_in_for_one_that_is_not_there(tmp_path, grid):
+    write_seed(tmp_path, "t00", 1, dev=0.3, errors=(2, 2))
+    write_seed(tmp_path, "t03", 2, scorer="taylor", dev=0.2, errors=(0, 1))
+    outcome = read(tmp_path, grid)
+    assert outcome.baseline is None
+    assert outcome.not_compared == "it was not recorded"

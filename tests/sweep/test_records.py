@@ -16,7 +16,8 @@ def summary(**changes):
     known = {
         "status": "finished", "step": 9, "total_steps": 10, "best_step": 8,
         "dev_wer": 0.5, "dev_cer": 0.25, "test_wer": 0.6, "test_cer": 0.3,
-        "params": 100, "prunable_params": 80, "setup_s": 1.0, "train_s": 2.0,
+        "params": 100, "prunable_params": 80, "multiply_adds_per_s": 5_000_000_000,
+        "unrecovered_events": 1, "setup_s": 1.0, "train_s": 2.0,
         "left_out_utterances": 0, "checkpoint": "best-8",
     }  # fmt: skip
     return RunSummary(**{**known, **changes})
@@ -49,6 +50,7 @@ def test_a_finished_trial_replaces_the_running_one(record, tmp_path):
     assert (row["status"], row["dev_wer"], row["test_cer"]) == ("finished", 0.5, 0.3)
     assert row["checkpoint"] == "checkpoints/t01/best-8"
     assert row["reason"] is None
+    assert (row["multiply_adds_per_s"], row["unrecovered_events"]) == (5_000_000_000, 1)
 
 
 def test_a_diverged_trial_has_no_rates_but_a_reason(record, tmp_path):
@@ -58,6 +60,11 @@ def test_a_diverged_trial_has_no_rates_but_a_reason(record, tmp_path):
     row = only_row(tmp_path)
     assert row["dev_wer"] is row["test_wer"] is row["checkpoint"] is None
     assert row["reason"] == "the loss was not finite after step 9 of 10"
+
+
+def test_a_run_without_events_has_none_that_did_not_recover(record, tmp_path):
+    record.ended(summary(unrecovered_events=None), checkpoint_dir=tmp_path)
+    assert only_row(tmp_path)["unrecovered_events"] is None
 
 
 def test_a_failure_keeps_its_traceback_and_its_last_line(record, tmp_path):

@@ -10,7 +10,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tuneprune.sweep.search import AskTellSearcher, Proposal, trial_name
+from tuneprune.sweep.search import (
+    AskTellSearcher,
+    GridSearcher,
+    Proposal,
+    make_searcher,
+    trial_name,
+)
 from tuneprune.sweep.space import build_space, build_trial_config
 
 
@@ -117,3 +123,23 @@ def test_what_ray_pickles_of_a_searcher_holds_no_study(settings, tmp_path):
     )
     searcher.suggest("base")
     assert b"journal" not in pickle.dumps(searcher)
+
+
+def test_a_grid_proposes_the_baseline_of_each_seed_and_then_every_trial_in_order(settings):
+    settings["search"] = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {
+            "adaptation.scorer": {"choice": ["gradient", "taylor"]},
+            "seed": {"int": [1, 2], "step": 1},
+        },
+    }
+    searcher = make_searcher(build_space(settings), study_name="s")
+    assert isinstance(searcher, GridSearcher)
+    found = [Proposal.from_config(searcher.suggest(str(number))) for number in range(6)]
+    assert searcher.suggest("6") is None
+    assert [p.trial_id for p in found] == ["t00", "t01", "t02", "t03", "t04", "t05"]
+    assert [p.is_baseline for p in found] == [True, True, False, False, False, False]
+    assert [tuple(p.values.values()) for p in found] == [
+        (1,), (2,), ("gradient", 1), ("gradient", 2), ("taylor", 1), ("taylor", 2),
+    ]  # fmt: skip

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tuneprune.config import GrowDropConfig, NoAdaptation
+from tuneprune.sweep.ranges import applies
 from tuneprune.sweep.space import (
-    applies,
     baseline_config,
     build_space,
     build_trial_config,
@@ -89,10 +89,17 @@ def test_conditions_hold_for_the_listed_values_only(settings):
 
 
 def test_a_field_that_no_trial_would_have_is_named_with_where_to_put_it(settings, ranges, refusal):
+    del ranges["adaptation.delta"]
+    text = refusal(build_space, settings)
+    assert text.startswith("adaptation.delta = None: must be given")
+    assert "search.set" in text
+
+
+def test_what_is_wrong_with_every_trial_is_not_blamed_on_one_field(settings, ranges, refusal):
     del ranges["adaptation.at"]
     text = refusal(build_space, settings)
-    assert text.startswith("adaptation.at = None: must be given")
-    assert "search.set" in text
+    assert text.startswith("adaptation = {'method': 'grow_drop'")
+    assert text.endswith("exactly one of at and at_steps must be given")
 
 
 def test_one_wrong_combination_of_fields_names_the_field_that_makes_it(settings, ranges, refusal):

@@ -1,6 +1,7 @@
 """What happens in a trial's own process is recorded, from its first line to its last."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tuneprune.training.run import RunSummary
 SUMMARY = RunSummary(
     status="finished", step=9, total_steps=10, best_step=8, dev_wer=0.5, dev_cer=0.25,
     test_wer=0.6, test_cer=float("nan"), params=100, prunable_params=80, setup_s=1.0, train_s=2.0,
-    left_out_utterances=0, checkpoint="best-8",
+    left_out_utterances=0, checkpoint="best-8", multiply_adds_per_s=1_000, unrecovered_events=0,
 )  # fmt: skip
 CHOSEN = {
     "adaptation.scorer": "magnitude", "adaptation.delta": 0.2, "adaptation.at": 0.25, "seed": 7,
@@ -48,7 +49,8 @@ def task(settings, ranges, tmp_path, reported):
 
 
 def run(task, **values):
-    return run_trial(task, {"trial_id": "t01", "number": 1, "values": {**CHOSEN, **values}})
+    settings = {"trial_id": "t01", "number": 1, "is_baseline": False}
+    return run_trial(task, {**settings, "values": {**CHOSEN, **values}})
 
 
 def only_row(folder):
@@ -69,7 +71,7 @@ def test_a_finished_trial_is_recorded_under_its_own_seed(task, tmp_path, reporte
 
 
 def test_the_baseline_has_the_seed_of_the_base(task, tmp_path):
-    run_trial(task, {"trial_id": "t00", "number": 0, "values": {}})
+    run_trial(task, {"trial_id": "t00", "number": 0, "is_baseline": True, "values": {}})
     row = only_row(tmp_path)
     assert (row["seed"], row["is_baseline"]) == (task.space.base.seed, True)
 
@@ -97,3 +99,17 @@ def test_a_trial_that_can_not_record_says_so_to_tune(task, tmp_path):
     (tmp_path / "parts").write_text("a file where a folder is to be")
     with pytest.raises(ResultsError, match="can not be written"):
         run(task)
+
+
+def test_a_baseline_of_a_grid_has_its_own_seed_and_no_adaptation(task, settings, tmp_path):
+    settings["search"] = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {"seed": {"choice": [5, 6]}, "adaptation.scorer": {"choice": ["taylor"]}},
+    }
+    grid = dataclasses.replace(task, space=build_space(settings))
+    proposal = {"trial_id": "t01", "number": 1, "is_baseline": True, "values": {"seed": 6}}
+    assert run_trial(grid, proposal)["status"] == "finished"
+    row = only_row(tmp_path)
+    assert (row["seed"], row["is_baseline"], row["method"]) == (6, True, "none")
+    assert json.loads(row["settings"]) == {"seed": 6}

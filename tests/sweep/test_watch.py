@@ -108,7 +108,7 @@ def test_an_error_that_can_not_be_read_does_not_end_the_sweep(watch, tmp_path):
 
 
 def test_all_have_ended_when_each_has_however_often_it_is_told(watch, task):
-    for number in range(task.space.search.trials + 1):
+    for number in range(task.space.num_runs):
         assert not watch.all_ended
         trial = tune_trial(number, status="finished", dev_wer=0.5)
         watch.on_trial_complete(trial=trial, **INFO)

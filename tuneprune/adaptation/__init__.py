@@ -42,9 +42,11 @@ def build_hook(
     config: NoAdaptation | GrowDropConfig,
     model: nn.Module,
     optimizer: Optimizer,
+    *,
     total_steps: int,
+    seed: int,
 ) -> AdaptationHook:
     """Return the hook that the settings ask for, over a bare model and its optimizer."""
     if isinstance(config, NoAdaptation):
         return NoHook()
-    return GrowDrop(model, optimizer, config, total_steps=total_steps)
+    return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed)

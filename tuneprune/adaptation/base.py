@@ -35,13 +35,15 @@ class AdaptationEvent:
         step: finished optimizer steps when it was applied.
         method: ``grow_drop``.
         scorer: by which score the groups were ranked.
-        delta: share of the prunable parameters that the event was allowed to move.
+        delta: share of the prunable cost that the event was meant to move.
+        new_groups: how grown groups began: ``copy``, ``split`` or ``random``.
         plan: the decision.
         dropped_params: parameters that left, with the shared tensors of emptied modules.
         grown_params: parameters that were added.
         params_before: all parameters of the model before.
         params_after: ``params_before - dropped_params + grown_params``.
         groups: score and fate of every group there was, in model order.
+        watched: for each score that was only watched, the same as its own plan would have had it.
         allocation: groups of every layer and kind afterwards.
         lineage: for each group there is now, the group it was or is a copy of.
     """
@@ -51,12 +53,14 @@ class AdaptationEvent:
     method: str
     scorer: str
     delta: float
+    new_groups: str
     plan: AdaptationPlan
     dropped_params: int
     grown_params: int
     params_before: int
     params_after: int
     groups: tuple[GroupFate, ...]
+    watched: Mapping[str, tuple[GroupFate, ...]]
     allocation: Allocation
     lineage: Mapping[GroupId, GroupId]
 
@@ -88,6 +92,10 @@ class AdaptationHook(Protocol):
         """Change model and optimizer as proposed, or, on an error, nothing at all."""
         ...
 
+    def lr_factor(self, step: int) -> float:
+        """Return what the learning rate of the update after ``step`` is multiplied by."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that the hook knows, as JSON can hold it."""
         ...
@@ -108,6 +116,9 @@ class NoHook:
 
     def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
         raise AssertionError("NoHook proposes no plan that could be applied")
+
+    def lr_factor(self, step: int) -> float:
+        return 1.0
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,21 +1,27 @@
 """Grow-and-drop: exchange the least important groups for copies of the most important ones.
 
-After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when; the scores, the plan and the
-surgery are of `tuneprune.structure`.
+After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when, how much and by which score; the
+scores, the plan and the surgery are of `tuneprune.structure`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
 from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
+from tuneprune.adaptation.gating import Gating
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError, ConfigError
-from tuneprune.schedules import event_step
+from tuneprune.schedules import event_step, rewarm_factor, spread_events
 from tuneprune.structure.check import check_modules
-from tuneprune.structure.cost import exchange_budget, group_costs, prunable_params
+from tuneprune.structure.cost import exchange_budget, group_costs, prunable_cost
 from tuneprune.structure.groups import (
     Adaptable,
     GroupId,
@@ -24,9 +30,17 @@ from tuneprune.structure.groups import (
     allocation_of,
     ordinals,
 )
-from tuneprune.structure.importance import SmoothedScores, score_groups
-from tuneprune.structure.plan import AdaptationPlan, plan_reallocation
-from tuneprune.structure.surgery import SurgeryReport, apply_plan
+from tuneprune.structure.importance import Scorer, SmoothedScores, score_groups
+from tuneprune.structure.plan import (
+    AdaptationPlan,
+    Limits,
+    plan_reallocation,
+    pool_sizes,
+    pools_of,
+)
+from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan
+
+LEARNABLE = "learnable"
 
 
 def check_grow_drop(
@@ -40,98 +54,150 @@ def check_grow_drop(
         total_steps: optimizer steps of the whole run.
 
     Raises:
-        ConfigError: ``delta`` is above 0 but moves no group, or there is but one scored step.
+        ConfigError: ``delta`` is above 0 but an event moves no group, an event is beyond the end,
+            or there is but one scored step before an event.
     """
     costs = group_costs(modules, config.cost)
-    prunable = prunable_params(modules)
+    prunable = prunable_cost(modules, config.cost)
     least = min(costs.values(), default=1) if config.budget == "strict" else 1
-    if config.delta > 0 and exchange_budget(config.delta, prunable) < least:
-        remedy = f"moves no group: the smallest is {least} of {prunable} prunable parameters"
+    if config.delta > 0 and exchange_budget(config.delta, prunable) < least * config.num_events:
+        each = f"an event moves no group: the smallest is {least} of {prunable} prunable"
+        remedy = f"is too little for {config.num_events} event(s); {each}"
         raise ConfigError("adaptation.delta", config.delta, remedy)
-    step = event_step(config.at, total_steps)
-    if step <= config.score_every_steps:
-        remedy = f"must be below {step}, the step of the event, so that two steps are scored"
+    steps = event_steps(config, total_steps)
+    if steps[-1] >= total_steps:
+        remedy = f"must be below {total_steps}, the steps of the run"
+        raise ConfigError("adaptation.at_steps", steps[-1], remedy)
+    shortest = min(later - earlier for earlier, later in pairwise((0, *steps)))
+    if shortest <= config.score_every_steps:
+        remedy = f"must be below {shortest}, the fewest steps before an event, to score two steps"
         raise ConfigError("adaptation.score_every_steps", config.score_every_steps, remedy)
 
 
-class GrowDrop:
-    """The hook of one grow-and-drop event.
+def event_steps(config: GrowDropConfig, total_steps: int) -> tuple[int, ...]:
+    """Return the finished optimizer steps after which the events of a run happen."""
+    if config.at_steps is not None:
+        return config.at_steps
+    if isinstance(config.at, tuple):
+        return tuple(event_step(at, total_steps) for at in config.at)
+    assert config.at is not None, "checked by GrowDropConfig"
+    return spread_events(config.at, config.iterations, total_steps)
 
-    Scores are taken every ``score_every_steps`` steps, from step 0 up to the event, out of the
-    gradients that the step has anyway, and smoothed. The budget is a share of the prunable
-    parameters that the model has when the hook is made.
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ranking:
+    """What one scorer thinks of the groups, and the plan that follows from it."""
+
+    scores: Mapping[GroupId, float]
+    plan: AdaptationPlan
+
+
+class GrowDrop:
+    """The hook of one or several grow-and-drop events.
+
+    Passive scores are taken every ``score_every_steps`` steps, from step 0 up to the last event,
+    out of the gradients that the step has anyway, and smoothed; after an event they begin anew,
+    at zero. A learnable score is a gate a group, trained from the start or the event before; it is
+    folded into the outgoing weights at the event. The budget of all events is a share of the
+    prunable cost that the model has when the hook is made. Under the strict rule, what one event
+    leaves unspent is added to the next one's.
 
     Args:
-        model: the model, which must be `Adaptable`.
+        model: the model, which must be `Adaptable`, and `Gated` for a learnable score.
         optimizer: the optimizer of its parameters.
         config: settings of the method.
         total_steps: optimizer steps of the whole run.
+        seed: of new groups' weights, where they are drawn.
 
     Raises:
         StructureError: the model's description of itself is wrong.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, config: GrowDropConfig, *, total_steps: int
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        config: GrowDropConfig,
+        *,
+        total_steps: int,
+        seed: int,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._config = config
-        self._event_step = event_step(config.at, total_steps)
+        self._seed = seed
+        self._event_steps = event_steps(config, total_steps)
+        self._rewarm_steps = round(config.rewarm * total_steps)
         self._modules = _describe(model)
-        self._exchange_params = exchange_budget(config.delta, prunable_params(self._modules))
-        self._scores = SmoothedScores(config.new_score_weight)
-        self._num_events = 0
         check_modules(model, self._modules)
-
-    @property
-    def event_step(self) -> int:
-        """Finished optimizer steps when the event happens."""
-        return self._event_step
+        self._exchange = exchange_budget(config.delta, prunable_cost(self._modules, config.cost))
+        self._start_sizes = pool_sizes(self._modules, self._costs())
+        self._scorers = _passive_scorers(config)
+        self._scores = self._fresh_scores()
+        self._moved = 0
+        self._num_events = 0
+        self._gating = Gating(model, optimizer, lr_scale=config.gate_lr_scale or 1.0)
+        if config.scorer == LEARNABLE:
+            self._gating.open(self._modules)
 
     def observe(self, step: int) -> None:
         """Take the scores of this step's gradients, if it is one of those that are scored."""
-        if step >= self._event_step or step % self._config.score_every_steps:
+        if not self._scorers or self._is_over or step % self._config.score_every_steps:
             return
-        self._scores.update(score_groups(self._model, self._modules, self._config.scorer))
+        scores = score_groups(
+            self._model,
+            self._modules,
+            self._scorers,
+            tensors=self._config.scored_tensors,
+            reduction=self._config.score_reduction,
+        )
+        for scorer, smoothed in self._scores.items():
+            smoothed.update(scores[scorer])
 
     def propose(self, step: int) -> AdaptationPlan | None:
-        """Return the plan of the event once its step is reached, until it has been applied."""
-        if step < self._event_step or self._num_events:
+        """Return the plan of the next event once its step is reached, until it was applied."""
+        if self._is_over or step < self._event_steps[self._num_events]:
             return None
-        order = ordinals(self._modules)
-        assert self._scores.values.keys() == order.keys(), "step 0 must have been observed"
-        return plan_reallocation(
-            self._scores.values,
-            group_costs(self._modules, self._config.cost),
-            order,
-            exchange_params=self._exchange_params,
-            rule=self._config.budget,
-        )
+        return self._rank(self._config.scorer).plan
 
     def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
-        """Change model and optimizer; afterwards the hook costs nothing more."""
-        before = self._modules
+        """Change model and optimizer; after the last event the hook costs nothing more."""
+        config, before = self._config, self._modules
+        names: set[str] = {config.scorer, *self._scorers}
+        rankings = {scorer: self._rank(scorer) for scorer in sorted(names)}
+        self._gating.fold(before)
+        costs = self._costs()
+        growth = Growth(init=config.new_groups, noise=config.growth_noise, seed=self._growth_seed())
         report = apply_plan(
             self._model,
             before,
             plan,
             self._optimizer,
-            optimizer_state=self._config.optimizer_state,
+            optimizer_state=config.optimizer_state,
+            growth=growth,
         )
         self._modules = _describe(self._model)
-        event = self._event(plan, step, before, report)
-        self._scores = SmoothedScores(self._config.new_score_weight)
+        event = self._event(plan, step, before, report, rankings)
+        self._moved += sum(costs[group] for group in plan.dropped)
+        self._scores = self._fresh_scores()
         self._num_events += 1
+        if config.scorer == LEARNABLE and not self._is_over:
+            self._gating.open(self._modules)
         return event
+
+    def lr_factor(self, step: int) -> float:
+        """Return how far the learning rate has climbed back after an event."""
+        return rewarm_factor(step, self._event_steps, self._rewarm_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Return events so far, budget and smoothed scores, as JSON can hold them."""
         return {
             "method": self._config.method,
             "events": self._num_events,
-            "exchange_params": self._exchange_params,
-            "scores": self._scores.state_dict(),
+            "exchange": self._exchange,
+            "moved": self._moved,
+            "start_sizes": self._start_sizes,
+            "scores": {scorer: scores.state_dict() for scorer, scores in self._scores.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -144,14 +210,74 @@ class GrowDrop:
         if state.get("method") != self._config.method:
             found = state.get("method")
             raise CheckpointError("adaptation.method", found, f"must be '{self._config.method}'")
-        scores = dict(state["scores"])
-        odd = sorted(scores.keys() ^ ordinals(self._modules).keys()) if scores else []
-        if odd:
-            remedy = "must be the groups of the model; build it in the checkpoint's allocation"
-            raise CheckpointError("groups scored in the checkpoint", odd, remedy)
+        known = ordinals(self._modules).keys()
+        for scorer, scores in state["scores"].items():
+            odd = sorted(scores.keys() ^ known) if scores else []
+            if odd:
+                remedy = "must be the groups of the model; build it in the checkpoint's allocation"
+                raise CheckpointError("groups scored in the checkpoint", odd, remedy)
+            self._scores[scorer].load_state_dict(scores)
         self._num_events = int(state["events"])
-        self._exchange_params = int(state["exchange_params"])
-        self._scores.load_state_dict(scores)
+        self._exchange = int(state["exchange"])
+        self._moved = int(state["moved"])
+        self._start_sizes = dict(state["start_sizes"])
+        if self._is_over:
+            self._gating.close()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._num_events == len(self._event_steps)
+
+    def _fresh_scores(self) -> dict[Scorer, SmoothedScores]:
+        return {scorer: SmoothedScores(self._config.new_score_weight) for scorer in self._scorers}
+
+    def _costs(self) -> dict[GroupId, int]:
+        return group_costs(self._modules, self._config.cost)
+
+    def _growth_seed(self) -> int:
+        words = np.random.SeedSequence((self._seed, self._num_events)).generate_state(1, np.uint64)
+        return int(words[0] >> np.uint64(1))  # what torch takes as a seed has a sign
+
+    def _rank(self, scorer: str) -> _Ranking:
+        order, costs = ordinals(self._modules), self._costs()
+        if scorer == LEARNABLE:
+            scores: Mapping[GroupId, float] = self._gating.scores(self._modules)
+        else:
+            scores = next(s.values for name, s in self._scores.items() if name == scorer)
+        assert scores.keys() == order.keys(), "a step must have been scored since the last event"
+        plan = plan_reallocation(
+            scores,
+            costs,
+            order,
+            exchange=self._share(),
+            rule=self._config.budget,
+            limits=self._limits(costs),
+        )
+        return _Ranking(scores=scores, plan=plan)
+
+    def _share(self) -> int:
+        """Return what the next event may move: its part, and what the ones before it left."""
+        events = len(self._event_steps)
+        if self._config.budget == "reference":  # overshoots; nothing is left, and nothing owed
+            return self._exchange // events
+        return self._exchange * (self._num_events + 1) // events - self._moved
+
+    def _limits(self, costs: Mapping[GroupId, int]) -> Limits | None:
+        config = self._config
+        floors = (config.module_floor, config.layer_floor)
+        caps = (config.module_cap, config.layer_cap)
+        if not any(floors) and caps == (None, None):
+            return None
+        pools = pools_of(self._modules)
+        least: dict[str, int] = {}
+        most: dict[str, int] = {}
+        for names in pools.values():  # the module's, then the layer's
+            for pool, floor, cap in zip(names, floors, caps, strict=True):
+                size = self._start_sizes[pool]
+                least[pool] = math.ceil(Fraction(repr(floor)) * size)
+                if cap is not None:
+                    most[pool] = math.floor(Fraction(repr(cap)) * size)
+        return Limits(pools=pools, sizes=pool_sizes(self._modules, costs), least=least, most=most)
 
     def _event(
         self,
@@ -159,37 +285,52 @@ class GrowDrop:
         step: int,
         before: tuple[PrunableModule, ...],
         report: SurgeryReport,
+        rankings: Mapping[str, _Ranking],
     ) -> AdaptationEvent:
-        groups = all_groups(before)
-        fates: dict[GroupId, Fate] = dict.fromkeys(plan.dropped, "dropped")
-        fates |= dict.fromkeys(plan.grown, "grown")
-        grown_params = sum(group.params for group in groups if fates.get(group.id) == "grown")
+        config = self._config
+        fates = {scorer: _fates(before, ranking) for scorer, ranking in rankings.items()}
+        groups = fates.pop(config.scorer)
+        grown_params = sum(group.params for group in groups if group.fate == "grown")
         return AdaptationEvent(
             event=self._num_events,
             step=step,
-            method=self._config.method,
-            scorer=self._config.scorer,
-            delta=self._config.delta,
+            method=config.method,
+            scorer=config.scorer,
+            delta=config.delta / len(self._event_steps),
+            new_groups=config.new_groups,
             plan=plan,
             dropped_params=report.params_before + grown_params - report.params_after,
             grown_params=grown_params,
             params_before=report.params_before,
             params_after=report.params_after,
-            groups=tuple(
-                GroupFate(
-                    group_id=group.id,
-                    layer=group.layer,
-                    kind=group.kind,
-                    index=group.index,
-                    score=self._scores.values[group.id],
-                    params=group.params,
-                    fate=fates.get(group.id, "kept"),
-                )
-                for group in groups
-            ),
+            groups=groups,
+            watched=fates,
             allocation=allocation_of(self._modules),
             lineage=report.lineage,
         )
+
+
+def _fates(modules: Sequence[PrunableModule], ranking: _Ranking) -> tuple[GroupFate, ...]:
+    fates: dict[GroupId, Fate] = dict.fromkeys(ranking.plan.dropped, "dropped")
+    fates |= dict.fromkeys(ranking.plan.grown, "grown")
+    return tuple(
+        GroupFate(
+            group_id=group.id,
+            layer=group.layer,
+            kind=group.kind,
+            index=group.index,
+            score=ranking.scores[group.id],
+            params=group.params,
+            fate=fates.get(group.id, "kept"),
+        )
+        for group in all_groups(modules)
+    )
+
+
+def _passive_scorers(config: GrowDropConfig) -> tuple[Scorer, ...]:
+    """Return the scores to be taken: the deciding one, if it is passive, and those watched."""
+    deciding = () if config.scorer == LEARNABLE else (config.scorer,)
+    return tuple(dict.fromkeys((*deciding, *config.watch)))
 
 
 def _describe(model: nn.Module) -> tuple[PrunableModule, ...]:

@@ -57,11 +57,14 @@ def draw_masks(
     max_frames = int(num_frames_B.max())
     frames_B = num_frames_B.to(device=generator.device, dtype=torch.int64)
     bins_B = torch.full_like(frames_B, num_bins)
-    most_times_B = (frames_B // config.frames_per_time_mask).clamp(max=config.max_time_masks)
+    most_times_B = (frames_B // config.frames_per_time_mask).clamp(
+        min=config.min_time_masks, max=config.max_time_masks
+    )
     most_bins_B = torch.full_like(frames_B, config.max_bin_masks)
     time_BT = _covered(
         frames_B,
         max_frames,
+        least_masks=config.min_time_masks,
         most_masks_B=most_times_B,
         num_drawn=config.max_time_masks,
         max_width=config.max_time_width_frames,
@@ -70,6 +73,7 @@ def draw_masks(
     bin_BF = _covered(
         bins_B,
         num_bins,
+        least_masks=config.min_bin_masks,
         most_masks_B=most_bins_B,
         num_drawn=config.max_bin_masks,
         max_width=config.max_bin_width,
@@ -82,6 +86,7 @@ def _covered(
     length_B: Tensor,
     size: int,
     *,
+    least_masks: int,
     most_masks_B: Tensor,
     num_drawn: int,
     max_width: int,
@@ -92,9 +97,8 @@ def _covered(
     ``num_drawn`` masks are drawn for everybody, so that what one utterance gets does not depend
     on the lengths of the others; those above an utterance's own number have no width.
     """
-    most_masks_B1 = most_masks_B[:, None]
     length_BM = length_B[:, None].expand(-1, num_drawn)
-    count_B1 = _draw_up_to(most_masks_B1, generator)
+    count_B1 = least_masks + _draw_up_to(most_masks_B[:, None] - least_masks, generator)
     width_BM = _draw_up_to(length_BM.clamp(max=max_width), generator)
     start_BM = _draw_up_to(length_BM - width_BM, generator)
     width_BM = width_BM * (torch.arange(num_drawn, device=length_B.device) < count_B1)

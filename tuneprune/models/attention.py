@@ -1,8 +1,12 @@
 """Multi-head self-attention whose number of heads is its own, independent of the model width.
 
-Legend: B batch, T frames, D model width, H heads, K head width.
+Legend: B batch, T frames (of queries, then of keys), D model width, H heads, K head width,
+R relative distances, W = H * K.
 """
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,12 +14,23 @@ from tuneprune.models.dropout import dropout
 from tuneprune.models.slicing import SlicedModule, scaled_dropout
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
 
+CONTEXT_FRAMES = 250
+"""Frames that a frame attends to where its cost is counted: ten seconds at 25 frames a second."""
+
+LONGEST_PERIOD = 10_000.0
+
 
 class SelfAttention(SlicedModule):
-    """LayerNorm, scaled dot-product attention without positions, dropout.
+    """LayerNorm, scaled dot-product attention, dropout.
 
     One group is one head: its rows of query, key and value (three sections of ``qkv``) and its
     columns of ``output``. The norm and the output bias are shared by all heads.
+
+    With ``positions`` of ``relative``, a key is found by content and by how far it stands from
+    the query (Dai et al. 2019, arXiv 1901.02860, as in Gulati et al. 2020, arXiv 2005.08100):
+    the logit of query i and key j is ``(q_i + u) k_j + (q_i + v) p_{i-j}``, where ``p`` is a
+    linear map of sinusoids of the distance and ``u`` and ``v`` are learned. A head then also owns
+    its rows of ``distance``, ``content_bias`` (u) and ``distance_bias`` (v).
     """
 
     def __init__(
@@ -25,6 +40,7 @@ class SelfAttention(SlicedModule):
         head_dim: int,
         num_groups: int,
         full_groups: int,
+        positions: Literal["none", "relative"],
         dropout: float,
         attention_dropout: float,
         scale_dropout: bool,
@@ -34,6 +50,11 @@ class SelfAttention(SlicedModule):
         self.norm = nn.LayerNorm(d_model)
         self.qkv = nn.Linear(d_model, 3 * width)
         self.output = nn.Linear(width, d_model)
+        self.positions = positions
+        if positions == "relative":
+            self.distance = nn.Linear(d_model, width, bias=False)
+            self.content_bias = nn.Parameter(torch.zeros(width))
+            self.distance_bias = nn.Parameter(torch.zeros(width))
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.full_groups = full_groups if scale_dropout else None
@@ -41,14 +62,16 @@ class SelfAttention(SlicedModule):
     def width(self) -> int:
         return self.output.weight.shape[1]
 
-    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
-        """Return the module's contribution [B, T, D]; the caller adds the residual."""
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
         groups = self.num_groups
         p = scaled_dropout(self.dropout, groups, self.full_groups)
         p_attention = scaled_dropout(self.attention_dropout, groups, self.full_groups)
         qkv = self.qkv(self.norm(x_BTD)).unflatten(-1, (3, groups, self.slice_width))
         q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mask = valid_BT[:, None, None, :]
+        if self.positions == "relative":
+            mask = self._distance_logits(q_BHTK).masked_fill(~mask, float("-inf"))
+            q_BHTK = q_BHTK + self._by_head(self.content_bias, q_BHTK)
         if self.training and p_attention and x_BTD.device.type == "cpu":
             context_BHTK = _attend_with_dropout(q_BHTK, k_BHTK, v_BHTK, mask, p_attention)
         else:
@@ -59,24 +82,74 @@ class SelfAttention(SlicedModule):
                 attn_mask=mask,
                 dropout_p=p_attention if self.training else 0.0,
             )
-        out_BTD = self.output(context_BHTK.transpose(1, 2).flatten(2))
+        out_BTD = self.leave(context_BHTK.transpose(1, 2).flatten(2), self.output, gate_G)
         return dropout(out_BTD, p, training=self.training)
 
+    def _distance_logits(self, q_BHTK: Tensor) -> Tensor:
+        """Return the scaled part of the logits [B, H, T, T] that depends on distance."""
+        length = q_BHTK.shape[2]
+        sinusoids_RD = relative_sinusoids(length, self.distance.weight)
+        p_RHK = self.distance(sinusoids_RD).unflatten(-1, (-1, self.slice_width))
+        q_BHTK = q_BHTK + self._by_head(self.distance_bias, q_BHTK)
+        logits_BHTR = (q_BHTK * self.slice_width**-0.5) @ p_RHK.permute(1, 2, 0)
+        return _aligned(logits_BHTR, length)
+
+    def _by_head(self, bias_W: Tensor, like: Tensor) -> Tensor:
+        return bias_W.to(like.dtype).view(-1, 1, self.slice_width)
+
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
-        rows = Cut(dim=0, unit=self.slice_width, sections=3)
+        rows = Cut(dim=0, unit=self.slice_width)
+        qkv_rows = Cut(dim=0, unit=self.slice_width, sections=3)
+        by_distance: tuple[str, ...] = ()
+        products = 2  # with keys, and of values
+        if self.positions == "relative":
+            by_distance = ("distance.weight", "content_bias", "distance_bias")
+            products += 2  # with distances, of which there are twice as many as keys
         return describe_module(
             self,
             name=name,
             layer=layer,
             kind=kind,
             cuts={
-                "qkv.weight": rows,
-                "qkv.bias": rows,
+                "qkv.weight": qkv_rows,
+                "qkv.bias": qkv_rows,
+                **dict.fromkeys(by_distance, rows),
                 "output.weight": Cut(dim=1, unit=self.slice_width),
             },
             scored=("output.weight",),
+            outgoing=("output.weight",),
             shared=("norm.weight", "norm.bias", "output.bias"),
+            context_macs=products * self.slice_width * CONTEXT_FRAMES,
         )
+
+
+def relative_sinusoids(length: int, weight_WD: Tensor) -> Tensor:
+    """Return sines, then cosines, of the distances ``length - 1`` down to ``-length`` [R, D].
+
+    Periods run geometrically from 2 pi to 10,000 times that (Vaswani et al. 2017). No two frames
+    are ``-length`` apart; an even number of distances lets `_aligned` do without a copy.
+
+    Args:
+        length: frames of the longest utterance.
+        weight_WD: the matrix that they will be multiplied by: width, type and device.
+    """
+    width = weight_WD.shape[1]
+    half = (width + 1) // 2
+    device, dtype = weight_WD.device, weight_WD.dtype
+    distances_R = torch.arange(length - 1, -length - 1, -1, device=device, dtype=dtype)
+    rates = LONGEST_PERIOD ** (torch.arange(half, device=device, dtype=dtype) / -half)
+    angles = distances_R[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]
+
+
+def _aligned(logits_BHTR: Tensor, length: int) -> Tensor:
+    """Turn logits by distance, ``length - 1`` down to ``-length``, into logits by key: a view.
+
+    Query i needs the columns from ``length - 1 - i`` on. Rows are 2 * length long; read as if
+    they were one shorter, each begins one column earlier than the one before.
+    """
+    run = logits_BHTR.flatten(-2).narrow(-1, length - 1, length * (2 * length - 1))
+    return run.view(*run.shape[:-1], length, 2 * length - 1)[..., :length]
 
 
 def _attend_with_dropout(
@@ -84,5 +157,9 @@ def _attend_with_dropout(
 ) -> Tensor:
     """Do what torch does for dropout on a CPU, where it has no fused kernel, with our dropout."""
     logits_BHTT = (q_BHTK * q_BHTK.shape[-1] ** -0.5) @ k_BHTK.transpose(-1, -2)
-    weights_BHTT = logits_BHTT.masked_fill(~mask, float("-inf")).softmax(dim=-1)
+    if mask.dtype is torch.bool:
+        logits_BHTT = logits_BHTT.masked_fill(~mask, float("-inf"))
+    else:
+        logits_BHTT = logits_BHTT + mask
+    weights_BHTT = logits_BHTT.softmax(dim=-1)
     return dropout(weights_BHTT, rate, training=True).to(v_BHTK.dtype) @ v_BHTK

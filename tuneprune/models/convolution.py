@@ -1,5 +1,7 @@
 """The convolution module of a Conformer block, cut into slices of channels.
 
+Also what it shares with convolutional gating: filters over time, and the norm of channels.
+
 Legend: B batch, T frames, D model width, C channels.
 """
 
@@ -38,9 +40,7 @@ class ConvolutionModule(SlicedModule):
         channels = slice_width * num_groups
         self.norm = nn.LayerNorm(d_model)
         self.pointwise_in = nn.Linear(d_model, 2 * channels)
-        self.depthwise = nn.Conv1d(
-            channels, channels, kernel, padding=(kernel - 1) // 2, groups=channels
-        )
+        self.depthwise = depthwise_filters(channels, kernel)
         self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slice_width)
         self.pointwise_out = nn.Linear(channels, d_model)
         self.dropout = dropout
@@ -49,21 +49,13 @@ class ConvolutionModule(SlicedModule):
     def width(self) -> int:
         return self.depthwise.weight.shape[0]
 
-    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
-        """Return the module's contribution [B, T, D]; the caller adds the residual."""
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
         p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
         gated_BTC = functional.glu(self.pointwise_in(self.norm(x_BTD)), dim=-1)
-        gated_BCT = (gated_BTC * valid_BT[:, :, None]).transpose(1, 2)
-        # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
-        mixed_BCT = functional.conv1d(
-            gated_BCT,
-            self.depthwise.weight,
-            self.depthwise.bias,
-            padding=self.depthwise.padding,
-            groups=self.width(),
-        )
-        hidden_BTC = functional.silu(self.inner_norm(mixed_BCT.transpose(1, 2), valid_BT))
-        return dropout(self.pointwise_out(hidden_BTC), p, training=self.training)
+        mixed_BTC = filtered(gated_BTC, valid_BT, self.depthwise)
+        hidden_BTC = functional.silu(self.inner_norm(mixed_BTC, valid_BT))
+        out_BTD = self.leave(hidden_BTC, self.pointwise_out, gate_G)
+        return dropout(out_BTD, p, training=self.training)
 
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
         gated = Cut(dim=0, unit=self.slice_width, sections=2)
@@ -82,8 +74,28 @@ class ConvolutionModule(SlicedModule):
                 "pointwise_out.weight": Cut(dim=1, unit=self.slice_width),
             },
             scored=("pointwise_in.weight",),
+            outgoing=("pointwise_out.weight",),
             shared=("norm.weight", "norm.bias", "pointwise_out.bias"),
         )
+
+
+def depthwise_filters(channels: int, kernel: int) -> nn.Conv1d:
+    """Return one filter over time for each channel; ``kernel`` is odd, and frames stay aligned."""
+    return nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2, groups=channels)
+
+
+def filtered(x_BTC: Tensor, valid_BT: Tensor, filters: nn.Conv1d) -> Tensor:
+    """Return each channel through its filter; frames outside the utterances count as zeros."""
+    inside_BCT = (x_BTC * valid_BT[:, :, None]).transpose(1, 2)
+    # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
+    mixed_BCT = functional.conv1d(
+        inside_BCT,
+        filters.weight,
+        filters.bias,
+        padding=filters.padding,
+        groups=filters.weight.shape[0],
+    )
+    return mixed_BCT.transpose(1, 2)
 
 
 class ChannelNorm(nn.Module):

@@ -4,44 +4,69 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width, 
 the blank at index 0.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tuneprune.config import ModelConfig
 from tuneprune.errors import StructureError
-from tuneprune.models.conformer import ConformerBlock, full_groups
+from tuneprune.models.block import NO_GATES, EncoderBlock, build_module, full_groups
+from tuneprune.models.conformer import ConformerBlock
 from tuneprune.models.dropout import dropout
+from tuneprune.models.ebranchformer import EBranchformerBlock
 from tuneprune.models.frontend import build_frontend, valid_mask
+from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import (
     Allocation,
     ParameterGroup,
     PrunableModule,
     all_groups,
+    tensors_of,
 )
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import apply_plan
 
 
 class CtcModel(nn.Module):
-    """A Conformer encoder under a CTC output layer (Graves et al. 2006)."""
+    """An encoder under a CTC output layer (Graves et al. 2006).
+
+    Args:
+        config: sizes; its allocation is left to `build_model`.
+        num_bins: mel bins of the features.
+        num_labels: outputs, the blank included.
+        groups: for each block, how many groups each kind of module has, at least one.
+    """
+
+    gates: GroupGates | None
+    """Gates on what groups contribute, in the order of the groups; None at first."""
 
     def __init__(
-        self, config: ModelConfig, *, num_bins: int, num_labels: int, groups: list[dict[str, int]]
+        self,
+        config: ModelConfig,
+        *,
+        num_bins: int,
+        num_labels: int,
+        groups: Sequence[Mapping[str, int]],
     ) -> None:
         super().__init__()
         self.frontend = build_frontend(config.frontend, num_bins=num_bins, d_model=config.d_model)
         self.input_dropout = config.dropout
-        self.blocks = nn.ModuleList(ConformerBlock(config, block) for block in groups)
+        build = {"conformer": ConformerBlock, "e_branchformer": EBranchformerBlock}[config.encoder]
+        self.blocks = nn.ModuleList(build(config, block) for block in groups)
+        self.output_dropout = config.output_dropout
         self.output = nn.Linear(config.d_model, num_labels)
+        self.gates = None
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities [B, U, V], at least float32, and the encoder frames of each."""
         x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
         x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
         valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
-        for block in self.blocks:
-            x_BUD = block(x_BUD, valid_BU)
+        for block, gates in zip(self.blocks, self._gates_by_block(), strict=True):
+            x_BUD = block(x_BUD, valid_BU, gates)
+        x_BUD = dropout(x_BUD, self.output_dropout, training=self.training)
         logits_BUV: Tensor = self.output(x_BUD)
         if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
             logits_BUV = logits_BUV.float()
@@ -51,10 +76,40 @@ class CtcModel(nn.Module):
         """Return the declared modules by layer, in running order; emptied ones have no groups."""
         return tuple(
             module
-            for layer, block in enumerate(self.blocks)
-            if isinstance(block, ConformerBlock)
+            for layer, block in enumerate(self._encoder_blocks())
             for module in block.declare(f"blocks.{layer}", layer=layer)
         )
+
+    def initial_tensors(self, module: str, num_groups: int) -> dict[str, Tensor]:
+        """Return the tensors, by name, that a module of so many groups would begin training with.
+
+        They are drawn on the CPU, so that models on any device draw the same.
+        """
+        owner, _, kind = module.rpartition(".")
+        block = self.get_submodule(owner)
+        assert isinstance(block, EncoderBlock)
+        present = tensors_of(block.sliced(kind))
+        fresh = tensors_of(build_module(block.config, kind, num_groups))
+        return {f"{module}.{name}": fresh[name].detach().to(present[name]) for name in fresh}
+
+    def frame_macs(self) -> int:
+        """Return the multiply-adds for one encoder frame, those of attention over ten seconds."""
+        encoder = sum(module.frame_macs for module in self.prunable_modules())
+        merges = sum(block.merge_macs() for block in self._encoder_blocks())
+        return self.frontend.frame_macs() + encoder + merges + self.output.weight.numel()
+
+    def _encoder_blocks(self) -> Iterator[EncoderBlock]:
+        for block in self.blocks:
+            assert isinstance(block, EncoderBlock)
+            yield block
+
+    def _gates_by_block(self) -> list[Mapping[str, Tensor]]:
+        if self.gates is None:
+            return [NO_GATES] * len(self.blocks)
+        blocks = list(self._encoder_blocks())
+        sizes = [block.sliced(kind).num_groups for block in blocks for kind in block.kinds]
+        parts = iter(self.gates().split(sizes))
+        return [{kind: next(parts) for kind in block.kinds} for block in blocks]
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """Return the groups of all modules, in order."""
@@ -82,9 +137,16 @@ def build_model(
     seed: int,
     allocation: Allocation | None = None,
 ) -> CtcModel:
-    """Return a freshly initialised model in the given allocation (default: the uniform one).
+    """Return a freshly initialised model.
 
     The caller's random state is left as it was.
+
+    Args:
+        config: kind of encoder and sizes.
+        num_bins: mel bins of the features.
+        num_labels: outputs, the blank included.
+        seed: of the weights.
+        allocation: groups of every module; default: that of ``config``, else the uniform one.
 
     Raises:
         StructureError: the allocation has another number of blocks or other kinds of module.
@@ -106,6 +168,8 @@ def build_model(
 
 def _groups_per_block(config: ModelConfig, allocation: Allocation | None) -> list[dict[str, int]]:
     uniform = full_groups(config)
+    if allocation is None and config.allocation is not None:
+        return [{kind: block[kind] for kind in config.kinds} for block in config.allocation]
     if allocation is None:
         return [dict(uniform) for _ in range(config.num_blocks)]
     wanted = {(layer, kind) for layer in range(config.num_blocks) for kind in uniform}

@@ -4,34 +4,44 @@ from typing import TypedDict
 
 import torch
 
-from tuneprune.config import RunConfig
-from tuneprune.models.ctc import build_model
+from tuneprune.config import ModelConfig, RunConfig
+from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.structure.cost import prunable_params
-from tuneprune.structure.groups import PrunableModule
+from tuneprune.structure.groups import PrunableModule, allocation_of
 
 
 class ModuleDescription(TypedDict):
-    """One kind of module, as every block has it at the start.
+    """One kind of module, as every block of a uniform model has it.
 
     ``group_cost`` is the published accounting (all parameters of the module over its groups,
-    rounded down); ``group_params`` are the parameters that really come and go with a group.
+    rounded down); ``group_params`` are the parameters that really come and go with a group, and
+    ``group_macs`` the multiply-adds that it costs for each encoder frame.
     """
 
     params: int
     groups: int
     group_cost: int
     group_params: int
+    group_macs: int
 
 
 class ModelDescription(TypedDict):
-    """Blocks, modules and parameters of a model."""
+    """Blocks, modules, parameters and multiply-adds of a model.
 
+    ``allocation`` lists the groups of every module block by block; ``multiply_adds_per_s`` are
+    those for a second of speech, with attention over ten seconds.
+    """
+
+    encoder: str
     blocks: int
     modules: dict[str, ModuleDescription]
+    allocation: list[dict[str, int]]
     groups: int
     prunable_params: int
     rest_params: int
     total_params: int
+    multiply_adds_per_s: int
     num_labels: int
     num_labels_from: str
 
@@ -44,23 +54,32 @@ def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) 
         num_labels: outputs of the recogniser, the blank included.
         num_labels_from: where that number is known from, for the reader.
     """
-    with torch.device("meta"):
-        model = build_model(
-            config.model, num_bins=config.features.num_bins, num_labels=num_labels, seed=0
-        )
+    model = _without_weights(config, config.model, num_labels)
+    one_block = config.model.model_copy(update={"num_blocks": 1, "allocation": None})
     modules = model.prunable_modules()
     prunable = prunable_params(modules)
     total = sum(p.numel() for p in model.parameters())
     return ModelDescription(
+        encoder=config.model.encoder,
         blocks=config.model.num_blocks,
-        modules={m.kind: _describe_module(m) for m in modules if m.layer == 0},
+        modules={
+            module.kind: _describe_module(module)
+            for module in _without_weights(config, one_block, num_labels).prunable_modules()
+        },
+        allocation=allocation_of(modules).to_json()["blocks"],
         groups=sum(len(m.groups) for m in modules),
         prunable_params=prunable,
         rest_params=total - prunable,
         total_params=total,
+        multiply_adds_per_s=multiply_adds_per_s(model.frame_macs(), config.features),
         num_labels=num_labels,
         num_labels_from=num_labels_from,
     )
+
+
+def _without_weights(config: RunConfig, model: ModelConfig, num_labels: int) -> CtcModel:
+    with torch.device("meta"):
+        return build_model(model, num_bins=config.features.num_bins, num_labels=num_labels, seed=0)
 
 
 def _describe_module(module: PrunableModule) -> ModuleDescription:
@@ -69,4 +88,5 @@ def _describe_module(module: PrunableModule) -> ModuleDescription:
         groups=len(module.groups),
         group_cost=module.module_share,
         group_params=module.groups[0].params,
+        group_macs=module.groups[0].frame_macs,
     )

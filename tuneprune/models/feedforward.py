@@ -1,4 +1,4 @@
-"""The feed-forward module of a Conformer block, cut into slices of hidden units.
+"""The feed-forward module of an encoder block, cut into slices of hidden units.
 
 Legend: B batch, T frames, D model width.
 """
@@ -39,12 +39,11 @@ class FeedForward(SlicedModule):
     def width(self) -> int:
         return self.linear_in.weight.shape[0]
 
-    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
-        """Return the module's contribution [B, T, D]; the caller adds the residual."""
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
         p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
         hidden = functional.silu(self.linear_in(self.norm(x_BTD)))
         hidden = dropout(hidden, p, training=self.training)
-        return dropout(self.linear_out(hidden), p, training=self.training)
+        return dropout(self.leave(hidden, self.linear_out, gate_G), p, training=self.training)
 
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
         rows, columns = Cut(dim=0, unit=self.slice_width), Cut(dim=1, unit=self.slice_width)
@@ -59,5 +58,6 @@ class FeedForward(SlicedModule):
                 "linear_out.weight": columns,
             },
             scored=("linear_in.weight",),
+            outgoing=("linear_out.weight",),
             shared=("norm.weight", "norm.bias", "linear_out.bias"),
         )

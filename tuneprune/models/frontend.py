@@ -7,6 +7,7 @@ Legend: B batch, T frames, F mel bins, C channels, D model width. A valid mask i
 the utterance.
 """
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import TypeVar
 
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuneprune.config import FrontendConfig
+from tuneprune.config import FeaturesConfig, FrontendConfig
 
 Length = TypeVar("Length", int, Tensor, NDArray[np.int32])
+SUBSAMPLING = 4  # frames of features for one of the encoder
 
 
 def valid_mask(num_frames_B: Tensor, length: int) -> Tensor:
@@ -26,10 +28,11 @@ def valid_mask(num_frames_B: Tensor, length: int) -> Tensor:
     return torch.arange(length, device=num_frames_B.device) < num_frames_B[:, None]
 
 
-def build_frontend(config: FrontendConfig, *, num_bins: int, d_model: int) -> nn.Module:
+def build_frontend(config: FrontendConfig, *, num_bins: int, d_model: int) -> "Frontend":
     """Return the configured front-end, mapping [B, T, num_bins] to [B, T / 4, d_model]."""
     kind = {"vgg": VggFrontend, "strided": StridedFrontend}[config.kind]
-    return kind(config.channels, num_bins=num_bins, d_model=d_model)
+    frontend: Frontend = kind(config.channels, num_bins=num_bins, d_model=d_model)
+    return frontend
 
 
 def encoder_frames(config: FrontendConfig, num_frames: Length) -> Length:
@@ -37,7 +40,24 @@ def encoder_frames(config: FrontendConfig, num_frames: Length) -> Length:
     return num_frames // 2 // 2 if config.kind == "vgg" else _halved(_halved(num_frames))
 
 
-class VggFrontend(nn.Module):
+def multiply_adds_per_s(frame_macs: int, features: FeaturesConfig) -> int:
+    """Return the multiply-adds for a second of speech, from those for an encoder frame."""
+    return round(frame_macs * 1000 / (features.hop_ms * SUBSAMPLING))
+
+
+class Frontend(nn.Module, ABC):
+    """Convolutions over time and bins, then a linear map, at a quarter of the frame rate."""
+
+    @abstractmethod
+    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return encoder inputs [B, U, D] and how many of the U each utterance has."""
+
+    @abstractmethod
+    def frame_macs(self) -> int:
+        """Return the multiply-adds for one encoder frame."""
+
+
+class VggFrontend(Frontend):
     """Four 3x3 convolutions and two max-pools over time, then a linear map.
 
     The order is conv, conv, ReLU, pool, conv, conv, ReLU, pool, as in the published DMAO and
@@ -51,6 +71,7 @@ class VggFrontend(nn.Module):
             nn.Conv2d(a, b, kernel_size=3, padding=1) for a, b in pairwise(widths)
         )
         self.linear = nn.Linear(channels[-1] * num_bins, d_model)
+        self.num_bins = num_bins
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return encoder inputs [B, T // 4, D] and how many of them each utterance has."""
@@ -62,13 +83,19 @@ class VggFrontend(nn.Module):
                 num_frames_B = num_frames_B // 2
         return self.linear(x.transpose(1, 2).flatten(2)), num_frames_B
 
+    def frame_macs(self) -> int:
+        frames = (4, 4, 2, 2)  # that each convolution makes for one encoder frame
+        convs = sum(n * _filter_weights(c) for n, c in zip(frames, self.convs, strict=True))
+        return self.num_bins * convs + self.linear.weight.numel()
 
-class StridedFrontend(nn.Module):
+
+class StridedFrontend(Frontend):
     """Two 3x3 convolutions of stride 2 over time and bins with ReLU, then a linear map."""
 
     def __init__(self, channels: tuple[int, ...], *, num_bins: int, d_model: int) -> None:
         super().__init__()
         first, second = channels
+        self.num_bins = num_bins
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, kernel_size=3, stride=2, padding=1)
             for a, b in ((1, first), (first, second))
@@ -82,6 +109,16 @@ class StridedFrontend(nn.Module):
             x = functional.relu(conv(_zero_outside(x, num_frames_B)))
             num_frames_B = _halved(num_frames_B)
         return self.linear(x.transpose(1, 2).flatten(2)), num_frames_B
+
+    def frame_macs(self) -> int:
+        first, second = self.convs
+        bins = _halved(self.num_bins)
+        convs = 2 * bins * _filter_weights(first) + _halved(bins) * _filter_weights(second)
+        return convs + self.linear.weight.numel()
+
+
+def _filter_weights(conv: nn.Module) -> int:
+    return conv.get_parameter("weight").numel()
 
 
 def _halved(length: Length) -> Length:

@@ -1,11 +1,14 @@
-"""What the sliced modules of a block share: their number of groups, and width-scaled dropout.
+"""What the sliced modules of a block share: their number of groups, gates, width-scaled dropout.
 
 A module's width is read from its tensors, so that surgery on the tensors is all there is to do.
+
+Legend: B batch, T frames, D model width, W width of the module, G groups of the module.
 """
 
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tuneprune.structure.groups import PrunableModule
 
@@ -34,8 +37,16 @@ class SlicedModule(nn.Module, ABC):
         """Return the units, channels or head dimensions there are now."""
 
     @abstractmethod
-    def forward(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
-        """Return the contribution to the residual stream. Not called when there are no groups."""
+    def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
+        """Return the module's contribution [B, T, D]; the caller adds the residual.
+
+        Not called when there are no groups.
+
+        Args:
+            x_BTD: the residual stream.
+            valid_BT: True inside the utterances.
+            gate_G: what each group's contribution is multiplied by, once; None is as ones are.
+        """
 
     @abstractmethod
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
@@ -44,3 +55,14 @@ class SlicedModule(nn.Module, ABC):
     @property
     def num_groups(self) -> int:
         return self.width() // self.slice_width
+
+    def leave(self, hidden_BTW: Tensor, linear: nn.Linear, gate_G: Tensor | None) -> Tensor:
+        """Map what the groups hold to the model width [B, T, D], each group times its gate.
+
+        The gates multiply the weights, of which there are fewer than of activations.
+        """
+        if gate_G is None:
+            mapped: Tensor = linear(hidden_BTW)
+            return mapped
+        weight_DW = linear.weight * gate_G.repeat_interleave(self.slice_width)
+        return functional.linear(hidden_BTW, weight_DW, linear.bias)

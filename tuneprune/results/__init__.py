@@ -4,6 +4,7 @@ from tuneprune.results.compare import Comparison, compare_trials, paired_bootstr
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.plots import plot_allocation, plot_learning_curves
+from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
 from tuneprune.results.writer import TableWriter
@@ -22,5 +23,6 @@ __all__ = [
     "paired_bootstrap",
     "plot_allocation",
     "plot_learning_curves",
+    "pool_seeds",
     "wer_interval",
 ]

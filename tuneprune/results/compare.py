@@ -127,10 +127,10 @@ def compare_trials(
     """
     split = results.split_name("test") if split is None else split
     rows_a, rows_b = (_counted(results, trial, split) for trial in (a, b))
-    _check_same_utterances(rows_a, rows_b, split)
+    check_same_utterances(rows_a, rows_b, split)
     return paired_bootstrap(
-        _word_errors(rows_a),
-        _word_errors(rows_b),
+        word_errors(rows_a),
+        word_errors(rows_b),
         rows_a["num_ref_words"].to_numpy(),
         blocks=None if block == "utterance" else np.array(rows_a["speaker"].to_pylist()),
         samples=samples,
@@ -145,8 +145,12 @@ def _counted(results: Results, trial: str, split: str) -> pa.Table:
     return rows
 
 
-def _check_same_utterances(a: pa.Table, b: pa.Table, split: str) -> None:
-    # Both are sorted by utterance id.
+def check_same_utterances(a: pa.Table, b: pa.Table, split: str) -> None:
+    """Refuse two trials' rows of ``utterances``, sorted by id, that can not be paired.
+
+    Raises:
+        ResultsError: an utterance is missing in one, or has another number of words.
+    """
     key = ["utterance_id", "num_ref_words"]
     if a.select(key).equals(b.select(key)):
         return
@@ -160,7 +164,8 @@ def _utterance_set(rows: pa.Table) -> set[tuple[str, int]]:
     return set(zip(rows["utterance_id"].to_pylist(), words, strict=True))
 
 
-def _word_errors(rows: pa.Table) -> npt.NDArray[np.int64]:
+def word_errors(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the substitutions, deletions and insertions of each row of ``utterances``."""
     total = pc.add(pc.add(rows["substitutions"], rows["deletions"]), rows["insertions"])
     errors: npt.NDArray[np.int64] = total.to_numpy()
     return errors

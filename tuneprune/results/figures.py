@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from tuneprune.errors import ResultsError
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import MarkerType
 
 BLACK, VERMILION, BLUE, ORANGE = "#000000", "#D55E00", "#0072B2", "#E69F00"
 GREY, LIGHT, PALE, GRID = "#5F6870", "#AEB8C2", "#CDD3D8", "#E6E9EC"
@@ -29,6 +31,18 @@ def calm_axes(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
+
+
+def mark_entry(marker: "MarkerType", label: str) -> "Artist":
+    """Return the entry of a legend for a mark that belongs to no curve."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linewidth=0, color=GREY, marker=marker, mew=1.4, label=label)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts, as a sentence has it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def check_ending(out: Path) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.schema import SCHEMA_VERSION, TABLES, schema_version
+from tuneprune.results.schema import SCHEMA_VERSION, TABLES, published_schema, schema_version
 
 _ARROW_MAGIC = b"ARROW1"
 _MARKS = ("sweep.json", "parts", "tables")
@@ -140,8 +140,9 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def read_file(path: Path, table: str) -> pa.Table:
-    """Read one part or Parquet file of ``table`` into memory.
+    """Read one part or Parquet file of ``table``, of this version or an older one, into memory.
 
+    Columns that its version did not have are null.
     Not memory-mapped: a sweep has thousands of parts, and every map holds a file open.
 
     Raises:
@@ -168,11 +169,19 @@ def _parse(path: Path, content: bytes, table: str) -> pa.Table:
     if path.suffix == ".parquet":
         file = pq.ParquetFile(pa.BufferReader(content))
         _check_schema(path, file.schema_arrow, table)
-        return file.read()
+        return _as_present(file.read(), table)
     reader = pa.ipc.open_file(pa.py_buffer(content))
     _check_schema(path, reader.schema, table)
     rows = reader.read_all()
     rows.validate(full=True)  # a flipped bit in an offset would otherwise crash the process
+    return _as_present(rows, table)
+
+
+def _as_present(rows: pa.Table, table: str) -> pa.Table:
+    """Return the rows of a file with the columns that its version lacked, null."""
+    for place, field in enumerate(TABLES[table]):
+        if field.name not in rows.column_names:
+            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
     return rows
 
 
@@ -183,5 +192,6 @@ def _check_schema(path: Path, schema: pa.Schema, table: str) -> None:
     if version > SCHEMA_VERSION:
         remedy = f"is of results version {version}, newer than {SCHEMA_VERSION}: update tuneprune"
         raise ResultsError("results", path, remedy)
-    if not schema.equals(TABLES[table]):
-        raise _BadFileError(f"does not have the columns of {table}, version {SCHEMA_VERSION}")
+    published = published_schema(table, version)
+    if published is None or not schema.equals(published):
+        raise _BadFileError(f"does not have the columns of {table}, version {version}")

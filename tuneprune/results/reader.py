@@ -1,6 +1,7 @@
 """Answer questions about sweeps from their tables, also while the sweeps run.
 
-It reads only. Every answer is a ``pyarrow.Table`` with the columns of schema.py.
+It reads only. Every answer is a ``pyarrow.Table``; its columns are those of schema.py, if it does
+not say which.
 """
 
 import difflib
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.agreement import agreement_of
 from tuneprune.results.parts import TableFiles, find_sweeps, path_below
 from tuneprune.results.schema import TABLES
 from tuneprune.results.settings import configured_values, searched_names, with_settings
@@ -108,9 +110,23 @@ class Results:
         """Return the adaptation events, of one trial or of all."""
         return self._rows_of("adaptations", trial)
 
-    def groups(self, trial: str | None = None) -> pa.Table:
-        """Return the score and fate of every group at every event, of one trial or of all."""
-        return self._rows_of("group_scores", trial)
+    def groups(self, trial: str | None = None, *, applied_only: bool = False) -> pa.Table:
+        """Return the score and fate of every group at every event, of one trial or of all.
+
+        An event may hold several scorers: the one that it followed, and those that were watched
+        beside it, with the fate that their own plan would have given. ``applied_only`` leaves the
+        watched ones out.
+        """
+        rows = self._rows_of("group_scores", trial)
+        return rows.filter(pc.fill_null(rows["applied"], True)) if applied_only else rows
+
+    def recoveries(self, trial: str | None = None) -> pa.Table:
+        """Return whether and when the loss came back after each event, of one trial or of all."""
+        return self._rows_of("recoveries", trial)
+
+    def scorer_agreement(self, trial: str | None = None) -> pa.Table:
+        """Return how far the scorers of each event agree; see ``agreement.agreement_of``."""
+        return agreement_of(self.groups(trial))
 
     def allocation(self, trial: str, step: int | None = None) -> pa.Table:
         """Return the groups and parameters of every module as they stood after ``step``.

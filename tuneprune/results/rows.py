@@ -92,10 +92,8 @@ def _converter(field: pa.Field) -> _Convert:
         pa.int64(): as_i64,
         pa.int32(): as_i32,
     }
-    convert = plain[field.type]
     allowed = field_note(field, "allowed").split()
-    if allowed:
-        return functools.partial(_as_one_of, allowed)
+    convert = functools.partial(_as_one_of, allowed) if allowed else plain[field.type]
     return functools.partial(_or_none, convert) if field.nullable else convert
 
 

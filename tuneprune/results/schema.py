@@ -1,19 +1,23 @@
-"""The columns of every results table of version 1: types, units, meanings and keys.
+"""The columns of every results table: types, units, meanings, keys, and versions.
 
-It says what a row is; how rows reach the disk and come back is writer.py and parts.py.
+It says what a row is; how rows reach the disk and come back is writer.py and parts.py. A column
+states the version that it came with, so a file of an older version can be told and still be read.
 """
 
+import functools
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
+NEW_GROUPS = ("copy", "split", "random")
 
 _I32, _I64, _F64 = pa.int32(), pa.int64(), pa.float64()
 _TEXT, _BOOL = pa.string(), pa.bool_()
+_LOSS, _MACS = "nats / encoder frame", "multiply-adds / s of audio"
 
 
 def _field(
@@ -24,12 +28,15 @@ def _field(
     *,
     null: bool = False,
     allowed: Sequence[str] = (),
+    since: int = 1,
 ) -> pa.Field:
-    metadata = {"unit": unit, "meaning": meaning}
+    metadata = {"unit": unit, "meaning": meaning, "since": str(since)}
     if allowed:
         metadata["allowed"] = " ".join(allowed)
     return pa.field(name, kind, nullable=null, metadata=metadata)
 
+
+_since_2 = functools.partial(_field, since=2)
 
 KEY_FIELDS = (
     _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
@@ -61,10 +68,12 @@ _TRIALS = (
     _field("reason", _TEXT, "line", "why the trial failed or was stopped", null=True),
     _field("traceback", _TEXT, "text", "the whole report of a failure", null=True),
     _field("checkpoint", _TEXT, "path", "best checkpoint, relative to the sweep", null=True),
+    _since_2("multiply_adds_per_s", _I64, _MACS, "cost of the model at the end", null=True),
+    _since_2("unrecovered_events", _I32, "events", "events that did not recover", null=True),
 )
 
 _STEPS = (
-    _field("loss", _F64, "nats / encoder frame", "mean loss of a frame since the row before"),
+    _field("loss", _F64, _LOSS, "mean loss of a frame since the row before"),
     _field("learning_rate", _F64, "1", "learning rate of this step"),
     _field("grad_norm", _F64, "1", "gradient norm before clipping", null=True),
     _field("step_time_s", _F64, "s / step", "mean wall time since the row before"),
@@ -77,7 +86,7 @@ _EVALUATIONS = (
     _field("split", _TEXT, "name", "corpus split that was recognised"),
     _field("wer", _F64, "fraction", "word error rate"),
     _field("cer", _F64, "fraction", "character error rate", null=True),
-    _field("loss", _F64, "nats / encoder frame", "mean loss of a frame", null=True),
+    _field("loss", _F64, _LOSS, "mean loss of a frame", null=True),
     _field("substitutions", _I64, "words", "substituted words"),
     _field("deletions", _I64, "words", "deleted words"),
     _field("insertions", _I64, "words", "inserted words"),
@@ -97,9 +106,12 @@ _ADAPTATIONS = (
     _field("grown_params", _I64, "params", "parameters grown"),
     _field("params_before", _I64, "params", "parameters of the model before"),
     _field("params_after", _I64, "params", "parameters of the model after"),
-    _field("loss_before", _F64, "nats / encoder frame", "last training loss before", null=True),
+    _field("loss_before", _F64, _LOSS, "last training loss before", null=True),
     _field("event_s", _F64, "s", "wall time of the event", null=True),
     _field("plan_fingerprint", _TEXT, "hex", "hash of the plan; one for all ranks"),
+    _since_2("new_groups", _TEXT, "word", "how new groups began", null=True, allowed=NEW_GROUPS),
+    _since_2("multiply_adds_per_s_before", _I64, _MACS, "cost of the model before", null=True),
+    _since_2("multiply_adds_per_s_after", _I64, _MACS, "cost of the model after", null=True),
 )
 
 _GROUP_SCORES = (
@@ -111,7 +123,9 @@ _GROUP_SCORES = (
     _field("group_index", _I32, "index", "place of the group in its module, from 0"),
     _field("score", _F64, "1", "importance; higher is more important"),
     _field("params", _I64, "params", "parameters of the group"),
-    _field("fate", _TEXT, "word", "what the event did with the group", allowed=FATES),
+    _field("fate", _TEXT, "word", "what the score's plan did with the group", allowed=FATES),
+    # Version 1 recorded no other score; its nulls mean True.
+    _since_2("applied", _BOOL, "", "True: the event followed this score's plan", null=True),
 )
 
 _ALLOCATIONS = (
@@ -136,6 +150,19 @@ _UTTERANCES = (
     _field("char_errors", _I32, "characters", "characters wrong, missing or too many"),
 )
 
+_RECOVERIES = (
+    _since_2("event", _I32, "index", "adaptation event that the loss was watched after"),
+    _since_2("event_step", _I64, "steps", "optimizer steps finished at the event"),
+    _since_2("loss_before", _F64, _LOSS, "mean loss of the window before the event"),
+    _since_2("spike_loss", _F64, _LOSS, "highest loss of a step until settled", null=True),
+    _since_2("spike_step", _I64, "steps", "optimizer steps finished with it", null=True),
+    _since_2("recovered", _BOOL, "", "True: the mean of a later window was as low again"),
+    _since_2("recovery_steps", _I64, "steps", "steps from the event until then", null=True),
+    _since_2("window_steps", _I32, "steps", "steps of a window"),
+    _since_2("step_time_before_s", _F64, "s / step", "mean time in the window before", null=True),
+    _since_2("step_time_after_s", _F64, "s / step", "mean time in the last window", null=True),
+)
+
 # What one attempt writes at one time. The highest attempt that wrote such a unit owns all of it,
 # so two attempts never mix inside one event or one allocation.
 UNIT_KEYS: dict[str, tuple[str, ...]] = {
@@ -146,6 +173,7 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
     "group_scores": ("sweep_id", "trial_id", "step", "event", "scorer"),
     "allocations": ("sweep_id", "trial_id", "step"),
     "utterances": ("sweep_id", "trial_id", "step", "split", "utterance_id"),
+    "recoveries": ("sweep_id", "trial_id", "event"),
 }
 
 # What tells the rows of a unit apart; also the order in which a reader gets them.
@@ -170,6 +198,7 @@ TABLES: dict[str, pa.Schema] = {
     "group_scores": _schema("group_scores", _GROUP_SCORES),
     "allocations": _schema("allocations", _ALLOCATIONS),
     "utterances": _schema("utterances", _UTTERANCES),
+    "recoveries": _schema("recoveries", _RECOVERIES),
 }
 
 
@@ -179,21 +208,32 @@ def schema_version(schema: pa.Schema) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def describe_schema() -> str:
-    """Return the contract with readers as text: one line for a table, one for each column."""
-    lines = [f"version {SCHEMA_VERSION}"]
-    for table, schema in TABLES.items():
-        lines += ["", f"{table}: one row for each {', '.join(ROW_KEYS[table])}"]
-        lines += [f"  {_describe_field(field)}" for field in schema]
+@functools.cache
+def published_schema(table: str, version: int) -> pa.Schema | None:
+    """Return the columns of ``table`` as ``version`` had them, None where it had no such table."""
+    fields = [one for one in TABLES[table] if int(field_note(one, "since")) <= version]
+    if {field.name for field in fields} <= {field.name for field in KEY_FIELDS}:
+        return None
+    return pa.schema(fields)
+
+
+def describe_schema(version: int = SCHEMA_VERSION) -> str:
+    """Return a version's contract with readers as text: one line for a table, one for a column."""
+    lines = [f"version {version}"]
+    for table in TABLES:
+        schema = published_schema(table, version)
+        if schema is not None:
+            lines += ["", f"{table}: one row for each {', '.join(ROW_KEYS[table])}"]
+            lines += [f"  {_describe_field(field)}" for field in schema]
     return "\n".join(lines) + "\n"
 
 
 def field_note(field: pa.Field, key: str) -> str:
-    """Return what a column's metadata says under ``unit``, ``meaning`` or ``allowed``."""
+    """Return a column's ``unit``, ``meaning``, ``allowed`` words or first version (``since``)."""
     return str((field.metadata or {}).get(key.encode(), b"").decode())
 
 
 def _describe_field(field: pa.Field) -> str:
     null = "or null" if field.nullable else ""
-    parts = (f"{field.name:17}{field.type!s:7}", f"{null:8}", field_note(field, "unit"))
+    parts = (f"{field.name:16} {field.type!s:7}", f"{null:8}", field_note(field, "unit"))
     return " ".join((*parts, field_note(field, "allowed"))).rstrip()

@@ -3,6 +3,8 @@
 Pure: from rows as they lie in the files to one row for each key, in the order of the keys.
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +38,16 @@ def settle(table: str, rows: pa.Table) -> pa.Table:
     if np.array_equal(chosen, np.arange(rows.num_rows)):
         return rows
     return rows.take(pa.array(chosen))
+
+
+def pieces(rows: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows that lie together and are equal in ``columns``, in order."""
+    if not rows.num_rows:
+        return
+    keys = [rows[name].to_numpy() for name in columns]
+    is_new = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    for start, end in pairwise([0, *(np.flatnonzero(is_new) + 1).tolist(), rows.num_rows]):
+        yield rows.slice(start, end - start)
 
 
 def _last_of_each(codes: _Codes) -> _Codes:

@@ -4,7 +4,14 @@ Generic over ``nn.Module`` by names and shapes: no model classes, no data, no tr
 """
 
 from tuneprune.structure.check import check_modules
-from tuneprune.structure.cost import CostRule, exchange_budget, group_costs, prunable_params
+from tuneprune.structure.cost import (
+    CostRule,
+    exchange_budget,
+    group_costs,
+    prunable_cost,
+    prunable_params,
+)
+from tuneprune.structure.gates import Gated, GroupGates, fold_gates_, gate_values
 from tuneprune.structure.groups import (
     Adaptable,
     Allocation,
@@ -19,9 +26,24 @@ from tuneprune.structure.groups import (
     ordinals,
     tensors_of,
 )
-from tuneprune.structure.importance import SCORERS, Scorer, SmoothedScores, score_groups
-from tuneprune.structure.plan import AdaptationPlan, BudgetRule, plan_reallocation
-from tuneprune.structure.surgery import OptimizerState, SurgeryReport, apply_plan
+from tuneprune.structure.importance import (
+    SCORERS,
+    Reduction,
+    ScoredTensors,
+    Scorer,
+    SmoothedScores,
+    score_groups,
+)
+from tuneprune.structure.optimizer_state import OptimizerState
+from tuneprune.structure.plan import (
+    AdaptationPlan,
+    BudgetRule,
+    Limits,
+    plan_reallocation,
+    pool_sizes,
+    pools_of,
+)
+from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan
 
 __all__ = [
     "SCORERS",
@@ -31,10 +53,16 @@ __all__ = [
     "BudgetRule",
     "CostRule",
     "Cut",
+    "Gated",
+    "GroupGates",
     "GroupId",
+    "Growth",
+    "Limits",
     "OptimizerState",
     "ParameterGroup",
     "PrunableModule",
+    "Reduction",
+    "ScoredTensors",
     "Scorer",
     "SmoothedScores",
     "SurgeryReport",
@@ -45,9 +73,14 @@ __all__ = [
     "check_modules",
     "describe_module",
     "exchange_budget",
+    "fold_gates_",
+    "gate_values",
     "group_costs",
     "ordinals",
     "plan_reallocation",
+    "pool_sizes",
+    "pools_of",
+    "prunable_cost",
     "prunable_params",
     "score_groups",
     "tensors_of",

@@ -13,7 +13,9 @@ def check_modules(model: nn.Module, modules: Sequence[PrunableModule]) -> None:
     """Check that a description fits its model, so that surgery by it can not go wrong.
 
     Every cut tensor must be covered without gap or overlap by its sections in order, and in
-    each section by the groups in order; every count of parameters must be exact.
+    each section by the groups in order; every count of parameters must be exact. Outgoing
+    slices must be weights, and multiply-adds at least those of the weights, with the same
+    number beyond them for every group of a module.
 
     Raises:
         StructureError: naming the first module, group or tensor that does not fit.
@@ -26,6 +28,8 @@ def check_modules(model: nn.Module, modules: Sequence[PrunableModule]) -> None:
         _check_groups(module, tensors)
         _check_coverage(module, tensors)
         _check_params(module, tensors)
+        _check_outgoing(module, tensors)
+        _check_frame_macs(module, tensors)
 
 
 def _check_groups(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
@@ -72,3 +76,31 @@ def _check_params(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None
         total += params
     if total != module.params:
         raise StructureError(f"{module.name} params", module.params, f"must be {total}")
+
+
+def _check_outgoing(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
+    for group in module.groups:
+        if not group.outgoing or not set(group.outgoing) <= set(group.slices):
+            raise StructureError(f"{group.id} outgoing", group.outgoing, "must be own slices")
+        for part in group.outgoing:
+            if not _is_weight(tensors[part.parameter]):
+                remedy = "must be a weight of two or more dimensions; no bias, norm or buffer"
+                raise StructureError(f"{group.id} outgoing", part.parameter, remedy)
+
+
+def _check_frame_macs(module: PrunableModule, tensors: Mapping[str, Tensor]) -> None:
+    beyond: set[int] = set()
+    for group in module.groups:
+        parts = [part for part in group.slices if _is_weight(tensors[part.parameter])]
+        weights = sum(count_params(tensors[part.parameter], part) for part in parts)
+        if group.frame_macs < weights:
+            remedy = f"must be at least {weights}, one for each element of its weights"
+            raise StructureError(f"{group.id} frame_macs", group.frame_macs, remedy)
+        beyond.add(group.frame_macs - weights)
+    if len(beyond) > 1:
+        remedy = "must exceed the groups' weights by the same number of multiply-adds"
+        raise StructureError(f"{module.name} frame_macs", sorted(beyond), remedy)
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    return isinstance(tensor, nn.Parameter) and tensor.ndim > 1

@@ -40,6 +40,10 @@ class TensorSlice:
     def width(self) -> int:
         return self.stop - self.start
 
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return the slice of ``tensor``, as a view."""
+        return tensor.narrow(self.dim, self.start, self.width)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParameterGroup:
@@ -49,11 +53,14 @@ class ParameterGroup:
         id: ``f"{module}.{index}"``.
         module: name of the prunable module it belongs to.
         layer: index of the encoder block.
-        kind: kind of module (``ff1``, ``mhsa``, ``conv``, ``ff2``).
+        kind: kind of module (``ff1``, ``mhsa``, ``conv``, ``ff2``, ``cgmlp``).
         index: place among the module's groups, from 0.
         slices: everything the group owns.
-        scored: the slices whose elements an importance score averages over.
+        scored: the slices that represent the group when it is scored.
+        outgoing: the weights by which its output leaves the module, none of them a bias: scaling
+            them scales what the group contributes.
         params: elements of parameters (not of buffers) in ``slices``.
+        frame_macs: multiply-adds that the group costs for each encoder frame.
     """
 
     id: GroupId
@@ -63,7 +70,9 @@ class ParameterGroup:
     index: int
     slices: tuple[TensorSlice, ...]
     scored: tuple[TensorSlice, ...]
+    outgoing: tuple[TensorSlice, ...]
     params: int
+    frame_macs: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +100,11 @@ class PrunableModule:
         """Parameters of the module divided evenly over its groups, rounded down."""
         return self.params // len(self.groups)
 
+    @property
+    def frame_macs(self) -> int:
+        """Multiply-adds of all groups for each encoder frame."""
+        return sum(group.frame_macs for group in self.groups)
+
 
 class Adaptable(Protocol):
     """A model that says what it can be taken apart into."""
@@ -100,6 +114,14 @@ class Adaptable(Protocol):
 
         Derived from the shapes that the tensors have now, so that it is right again after
         surgery. Emptied modules stay listed, with no groups.
+        """
+        ...
+
+    def initial_tensors(self, module: str, num_groups: int) -> Mapping[str, Tensor]:
+        """Return the tensors that a module would begin training with if it had so many groups.
+
+        Parameters and buffers by their full names in the model, drawn from torch's default
+        generator. Changes nothing.
         """
         ...
 
@@ -127,7 +149,9 @@ def describe_module(
     kind: str,
     cuts: Mapping[str, Cut],
     scored: Sequence[str],
+    outgoing: Sequence[str],
     shared: Sequence[str],
+    context_macs: int = 0,
 ) -> PrunableModule:
     """Describe a module whose groups are equal, contiguous slices, from its tensors' shapes.
 
@@ -137,8 +161,11 @@ def describe_module(
         layer: index of the encoder block.
         kind: kind of module.
         cuts: for every tensor that is divided, how.
-        scored: which of the divided tensors an importance score reads.
+        scored: which of the divided tensors represent a group when it is scored.
+        outgoing: which of them are the weights by which the groups' outputs leave.
         shared: tensors that are not divided and go when the last group goes.
+        context_macs: multiply-adds of one group for each encoder frame that multiply no weight.
+            Those that do are counted: every element of a matrix or filter, once a frame.
     """
     tensors = tensors_of(owner)
     first, cut = next(iter(cuts.items()))
@@ -146,6 +173,7 @@ def describe_module(
     groups: list[ParameterGroup] = []
     for index in range(num_groups):
         parts = {n: _parts(f"{name}.{n}", c, index, num_groups) for n, c in cuts.items()}
+        sizes = {n: sum(count_params(tensors[n], part) for part in parts[n]) for n in cuts}
         groups.append(
             ParameterGroup(
                 id=f"{name}.{index}",
@@ -155,7 +183,9 @@ def describe_module(
                 index=index,
                 slices=tuple(part for n in cuts for part in parts[n]),
                 scored=tuple(part for n in scored for part in parts[n]),
-                params=sum(count_params(tensors[n], part) for n in cuts for part in parts[n]),
+                outgoing=tuple(part for n in outgoing for part in parts[n]),
+                params=sum(sizes.values()),
+                frame_macs=context_macs + sum(sizes[n] for n in cuts if tensors[n].ndim > 1),
             )
         )
     shared_params = sum(count_params(tensors[n]) for n in shared)

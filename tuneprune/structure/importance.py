@@ -1,9 +1,10 @@
 """How much each group matters to the loss, and how that is smoothed over training.
 
 Reads weights and gradients and changes neither. ``w`` is a weight, ``g`` its gradient.
+Legend: S scorers, P positions along the dimension of a tensor that is cut.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from tuneprune.structure.groups import (
     GroupId,
+    ParameterGroup,
     PrunableModule,
+    TensorSlice,
     all_groups,
     slice_elements,
     tensors_of,
@@ -19,58 +22,105 @@ from tuneprune.structure.groups import (
 
 Scorer = Literal["magnitude", "gradient", "taylor"]
 SCORERS: tuple[Scorer, ...] = ("magnitude", "gradient", "taylor")
+ScoredTensors = Literal["representative", "all"]
+Reduction = Literal["mean", "sum"]
 
 
 @torch.no_grad()
 def score_groups(
-    model: nn.Module, modules: Iterable[PrunableModule], scorer: Scorer
-) -> dict[GroupId, float]:
-    """Return each group's score: the mean over the elements of its scored slices of
+    model: nn.Module,
+    modules: Iterable[PrunableModule],
+    scorers: Sequence[Scorer],
+    *,
+    tensors: ScoredTensors = "representative",
+    reduction: Reduction = "mean",
+) -> dict[Scorer, dict[GroupId, float]]:
+    """Return each group's score by each scorer: ``|w|`` (magnitude), ``|g|`` (gradient) or
 
-    ``|w|`` (magnitude), ``|g|`` (gradient) or ``|w * g|`` (taylor, the first-order change of
-    the loss when the weight is removed; Molchanov et al. 2019, arXiv 1906.10771). A mean, so
-    that groups of different size compare (Xu et al. 2025, arXiv 2506.13180). A weight without
-    a gradient counts as one whose gradient is zero.
+    ``|w * g|`` (taylor, the first-order change of the loss when the weight is removed; Molchanov
+    et al. 2019, arXiv 1906.10771), reduced over the elements of the group. A weight without a
+    gradient counts as one whose gradient is zero.
 
-    Each tensor is read once, on its device; one vector of sums by position goes to the CPU and
-    is added up there in float64 and in order, so ranks with equal gradients get equal scores.
+    Each tensor is read once for all scorers, on its device; one matrix of sums by position goes
+    to the CPU and is added up there in float64 and in order, so ranks with equal gradients get
+    equal scores.
+
+    Args:
+        model: the model, with the gradients of a step.
+        modules: ``model.prunable_modules()``.
+        scorers: all different; none reads a tensor more often than another.
+        tensors: over which elements: of the group's scored slices, as the published runs do
+            (Xu et al. 2025, arXiv 2506.13180), or of all its parameters, biases included.
+        reduction: ``mean``, so that groups of different size compare, or ``sum``, which is for
+            taylor the change of the loss when the whole group goes, if no two changes cancel.
     """
     groups = all_groups(modules)
-    if not groups:
-        return {}
-    tensors = tensors_of(model)
-    profiles: dict[tuple[str, int], Tensor] = {}
+    if not groups or not scorers:
+        return {scorer: {} for scorer in scorers}
+    by_name = tensors_of(model)
     owners: dict[tuple[str, int], Tensor] = {}
     counts = [0] * len(groups)
     nobody = len(groups)
     for place, group in enumerate(groups):
-        for part in group.scored:
-            tensor, key = tensors[part.parameter], (part.parameter, part.dim)
-            if key not in profiles:
-                profiles[key] = _profile(tensor, part.dim, scorer)
+        for part in _scored(group, by_name, tensors):
+            tensor, key = by_name[part.parameter], (part.parameter, part.dim)
+            if key not in owners:
                 owners[key] = torch.full((tensor.shape[part.dim],), nobody)
             owners[key][part.start : part.stop] = place
             counts[place] += slice_elements(tensor, part)
-    values = torch.cat(list(profiles.values())).to("cpu", torch.float64)
-    sums = torch.zeros(len(groups) + 1, dtype=torch.float64)
-    sums.index_add_(0, torch.cat(list(owners.values())), values)
-    scores: list[float] = (sums[:nobody] / torch.tensor(counts)).tolist()
-    return dict(zip((group.id for group in groups), scores, strict=True))
+    values_SP = _profiles([(by_name[name], dim) for name, dim in owners], scorers)
+    sums = torch.zeros(len(scorers), len(groups) + 1, dtype=torch.float64)
+    sums.index_add_(1, torch.cat(list(owners.values())), values_SP.to("cpu", torch.float64))
+    scores = sums[:, :nobody] / torch.tensor(counts if reduction == "mean" else 1)
+    ids = [group.id for group in groups]
+    return {
+        scorer: dict(zip(ids, row.tolist(), strict=True))
+        for scorer, row in zip(scorers, scores, strict=True)
+    }
 
 
-def _profile(weight: Tensor, dim: int, scorer: Scorer) -> Tensor:
-    """Sum a tensor's scores over all dimensions but ``dim``; at least float32."""
+def _scored(
+    group: ParameterGroup, by_name: Mapping[str, Tensor], tensors: ScoredTensors
+) -> Iterable[TensorSlice]:
+    if tensors == "representative":
+        return group.scored
+    return (part for part in group.slices if isinstance(by_name[part.parameter], nn.Parameter))
+
+
+def _profiles(weights: Sequence[tuple[Tensor, int]], scorers: Sequence[Scorer]) -> Tensor:
+    """Sum each tensor's scores over all dimensions but the one it is cut along: [S, P].
+
+    One piece of memory serves for the elements of all tensors: fresh memory for each would cost
+    more than the arithmetic. Sums are at least float32.
+    """
+    largest = max(weight.numel() for weight, _ in weights)
+    scratch: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+    profiles: list[Tensor] = []
+    for weight, dim in weights:
+        kind = weight.dtype, weight.device
+        if kind not in scratch:
+            scratch[kind] = weight.new_empty(largest)
+        elements = scratch[kind][: weight.numel()].view(weight.shape)
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        others = [other for other in range(weight.ndim) if other != dim]
+        rows: list[Tensor] = []
+        for scorer in scorers:
+            _score_elements_(elements, weight, scorer)
+            sums = elements.sum(others, dtype=wide) if others else elements.to(wide, copy=True)
+            rows.append(sums)
+        profiles.append(torch.stack(rows))
+    return torch.cat(profiles, dim=1)
+
+
+def _score_elements_(elements: Tensor, weight: Tensor, scorer: Scorer) -> None:
     if scorer == "magnitude":
-        elements = weight
+        torch.abs(weight, out=elements)
     elif weight.grad is None:
-        return weight.new_zeros(weight.shape[dim], dtype=_wide(weight))
+        elements.zero_()
+    elif scorer == "gradient":
+        torch.abs(weight.grad, out=elements)
     else:
-        elements = weight.grad if scorer == "gradient" else weight * weight.grad
-    return elements.abs().transpose(0, dim).flatten(1).sum(1, dtype=_wide(weight))
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
+        torch.mul(weight, weight.grad, out=elements).abs_()
 
 
 class SmoothedScores:

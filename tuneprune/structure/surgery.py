@@ -1,11 +1,12 @@
-"""Carry out a plan: cut and copy tensors in the model and in the optimizer, or do nothing.
+"""Carry out a plan: cut, copy and fill tensors in the model and in the optimizer, or do nothing.
 
 It works by names and shapes alone and decides nothing; what to change is the plan's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +14,50 @@ from torch.optim import Optimizer
 
 from tuneprune.errors import StructureError
 from tuneprune.structure.check import check_modules
-from tuneprune.structure.groups import (
-    GroupId,
-    PrunableModule,
-    TensorSlice,
-    all_groups,
-    tensors_of,
+from tuneprune.structure.edits import Edit, Place, edits_of, places_of
+from tuneprune.structure.groups import Adaptable, GroupId, PrunableModule, all_groups, tensors_of
+from tuneprune.structure.optimizer_state import (
+    OptimizerState,
+    Renewal,
+    carried_states,
+    renew_parameters_,
 )
 from tuneprune.structure.plan import AdaptationPlan
 
-OptimizerState = Literal["slice", "reset"]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Growth:
+    """What the new group of a doubled one begins with.
+
+    ``copy``: all slices of the original, to the bit, so that its contribution doubles. ``split``:
+    the same, with the outgoing weights of both halved, which keeps the function of the model
+    (Chen et al. 2016, Net2Net, arXiv 1511.05641); not where a norm inside the module averages
+    over the channels of all groups (the layer norm of a convolution), since more channels are
+    more to average. ``random``: what stands at the new group's place in a module that is made
+    afresh in the new size; the original keeps what it has.
+
+    Args:
+        init: one of these.
+        noise: with copy and split, the standard deviation of noise on the parameters of the new
+            group alone, in units of the root mean square of each slice before surgery.
+        seed: of noise and fresh weights.
+
+    Raises:
+        StructureError: the noise is negative, not finite, or on fresh weights.
+    """
+
+    init: Literal["copy", "split", "random"] = "copy"
+    noise: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < math.inf:
+            raise StructureError("growth.noise", self.noise, "must be 0 or more, and finite")
+        if self.noise and self.init == "random":
+            raise StructureError("growth.noise", self.noise, "has no effect on random new groups")
+
+
+_EXACT_COPIES = Growth()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,11 +69,13 @@ class SurgeryReport:
         params_after: the same afterwards.
         lineage: for each group id of the new model, the id its slices had before. A copy and
             its original have the same; the copy is the later of the two.
+        new_groups: the ids, in the new model, of the groups that the plan added.
     """
 
     params_before: int
     params_after: int
     lineage: Mapping[GroupId, GroupId]
+    new_groups: tuple[GroupId, ...]
 
 
 def apply_plan(
@@ -47,23 +84,28 @@ def apply_plan(
     plan: AdaptationPlan,
     optimizer: Optimizer | None = None,
     *,
-    optimizer_state: OptimizerState = "slice",
+    optimizer_state: OptimizerState = "copy",
+    growth: Growth = _EXACT_COPIES,
 ) -> SurgeryReport:
     """Drop and double groups, in the model and in its optimizer.
 
-    Groups keep their order, and a copy stands directly after its original; copies are exact
-    and nothing is rescaled. A module left with no group keeps its tensors' names: they, its
-    shared ones included, get no elements, need no gradient and leave the optimizer. Changed
-    tensors become new ``nn.Parameter`` objects without a gradient (so a data-parallel wrapper
-    must be built anew); all others stay the objects they were.
+    Groups keep their order, and a new one stands directly after its original. A module left with
+    no group keeps its tensors' names: they, its shared ones included, get no elements, need no
+    gradient and leave the optimizer. Changed tensors become new ``nn.Parameter`` objects without
+    a gradient (so a data-parallel wrapper must be built anew); all others stay the objects they
+    were. No global generator is moved.
 
     Args:
-        model: the bare model, not its data-parallel wrapper.
+        model: the bare model, not its data-parallel wrapper, and without gates; for random
+            growth it must be `Adaptable`.
         modules: ``model.prunable_modules()``.
         plan: what to drop and what to double.
         optimizer: its parameter groups and per-parameter state follow the model.
-        optimizer_state: ``slice`` carries the state of what stays over bit for bit and copies
-            inherit it; ``reset`` forgets the state of changed parameters.
+        optimizer_state: ``copy`` carries the state of what stays over bit for bit and new groups
+            inherit that of their original, unless they are random; ``slice`` does the first and
+            lets new groups begin at zero, under the step count that their tensor has; ``reset``
+            forgets the state of changed parameters.
+        growth: what new groups begin with.
 
     Raises:
         StructureError: the plan or the description does not fit the model, or the state of
@@ -72,54 +114,23 @@ def apply_plan(
     check_modules(model, modules)
     _check_plan(modules, plan)
     params_before = _num_params(model)
-    survivors = {module.name: _survivors(module, plan) for module in modules}
-    edits = tuple(edit for m in modules for edit in _edits(m, survivors[m.name]))
-    tensors = tensors_of(model)
-    renewed = [_Renewal.of(edit, tensors[edit.name]) for edit in edits]
+    places = {module.name: places_of(module, plan) for module in modules}
+    edits = [edit for module in modules for edit in edits_of(module, places[module.name])]
+    tensors, new = tensors_of(model), _new_tensors(model, edits, places, growth)
+    renewals = [_renewal(edit, tensors[edit.name], new[edit.name]) for edit in edits]
     if optimizer is not None:
-        states = _new_states(optimizer, renewed, optimizer_state)
-        _renew_optimizer(optimizer, renewed, states)
-    for renewal in renewed:
+        if growth.init == "random" and optimizer_state == "copy":
+            optimizer_state = "slice"  # moments of other weights say nothing about fresh ones
+        states = carried_states(optimizer, renewals, optimizer_state)
+        renew_parameters_(optimizer, renewals, states)
+    for renewal in renewals:
         _set_tensor(model, renewal.edit.name, renewal.new)
     return SurgeryReport(
         params_before=params_before,
         params_after=_num_params(model),
-        lineage={
-            f"{name}.{index}": f"{name}.{old}"
-            for name, order in survivors.items()
-            for index, old in enumerate(order)
-        },
+        lineage={place.id: place.old.id for name in places for place in places[name]},
+        new_groups=tuple(p.id for name in places for p in places[name] if p.role == "copy"),
     )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Edit:
-    """The positions along ``dim`` that a tensor will consist of; none for an emptied one."""
-
-    name: str
-    dim: int
-    positions: Tensor
-
-    def of(self, tensor: Tensor) -> Tensor:
-        if not len(self.positions):
-            shape = list(tensor.shape) or [0]
-            shape[self.dim] = 0
-            return tensor.new_empty(shape)
-        return tensor.detach().index_select(self.dim, self.positions.to(tensor.device))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Renewal:
-    edit: _Edit
-    old: Tensor
-    new: Tensor
-
-    @staticmethod
-    def of(edit: _Edit, old: Tensor) -> "_Renewal":
-        new = edit.of(old)
-        if isinstance(old, nn.Parameter):
-            new = nn.Parameter(new, requires_grad=old.requires_grad and new.numel() > 0)
-        return _Renewal(edit=edit, old=old, new=new)
 
 
 def _check_plan(modules: Sequence[PrunableModule], plan: AdaptationPlan) -> None:
@@ -134,72 +145,83 @@ def _check_plan(modules: Sequence[PrunableModule], plan: AdaptationPlan) -> None
             seen.add(group)
 
 
-def _survivors(module: PrunableModule, plan: AdaptationPlan) -> list[int]:
-    """Return the old index of every group that the module will have, in the new order."""
-    copies = dict.fromkeys(plan.dropped, 0) | dict.fromkeys(plan.grown, 2)
-    return [g.index for g in module.groups for _ in range(copies.get(g.id, 1))]
+@torch.no_grad()
+def _new_tensors(
+    model: nn.Module,
+    edits: Sequence[Edit],
+    places: Mapping[str, Sequence[Place]],
+    growth: Growth,
+) -> dict[str, Tensor]:
+    """Return what every edited tensor will hold."""
+    old = tensors_of(model)
+    new = {edit.name: edit.of(old[edit.name]) for edit in edits}
+    if growth.init == "random":
+        _place_fresh_(new, edits, _fresh_tensors(model, places, growth.seed))
+    if growth.init == "split":
+        _halve_outgoing_(new, edits)
+    if growth.noise:
+        _add_noise_(new, old, edits, growth)
+    return new
 
 
-def _edits(module: PrunableModule, survivors: Sequence[int]) -> Iterator[_Edit]:
-    if survivors == [group.index for group in module.groups]:
-        return
-    cut: dict[str, list[TensorSlice]] = {}
-    for group in module.groups:
-        for part in group.slices:
-            cut.setdefault(part.parameter, []).append(part)
-    for name, parts in cut.items():
-        kept = [p for old in survivors for p in module.groups[old].slices if p.parameter == name]
-        kept.sort(key=lambda part: part.section)  # stable: groups stay in order in a section
-        spans = [torch.arange(part.start, part.stop) for part in kept]
-        positions = torch.cat(spans) if spans else torch.empty(0, dtype=torch.long)
-        yield _Edit(name=name, dim=parts[0].dim, positions=positions)
-    if not survivors:
-        for name in module.shared:
-            yield _Edit(name=name, dim=0, positions=torch.empty(0, dtype=torch.long))
+def _fresh_tensors(
+    model: nn.Module, places: Mapping[str, Sequence[Place]], seed: int
+) -> dict[str, Tensor]:
+    """Draw the modules that grow afresh in their new sizes, one after the other from one seed."""
+    adaptable: Adaptable = model  # type: ignore[assignment]  # nn.Module hides its methods
+    fresh: dict[str, Tensor] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        for module, groups in places.items():
+            if any(place.role == "copy" for place in groups):
+                fresh |= adaptable.initial_tensors(module, len(groups))
+    return fresh
 
 
-def _new_states(
-    optimizer: Optimizer, renewed: Sequence[_Renewal], optimizer_state: OptimizerState
-) -> dict[Tensor, dict[str, Any]]:
-    """Return the state of each new parameter that will have one; change nothing."""
-    states: dict[Tensor, dict[str, Any]] = {}
-    if optimizer_state == "reset":
-        return states
-    for renewal in renewed:
-        old_state = optimizer.state.get(renewal.old)
-        if old_state is not None and renewal.new.numel():
-            states[renewal.new] = {
-                key: _carry(optimizer, renewal, key, value) for key, value in old_state.items()
-            }
-    return states
-
-
-def _carry(optimizer: Optimizer, renewal: _Renewal, key: str, value: object) -> object:
-    """Slice a state of the parameter's shape like it; keep step counts as they are."""
-    if not isinstance(value, Tensor) or value.dim() == 0:
-        return value
-    if value.shape == renewal.old.shape:
-        return renewal.edit.of(value)
-    raise StructureError(
-        f"state '{key}' of {type(optimizer).__name__} for {renewal.edit.name}",
-        tuple(value.shape),
-        "has another shape than its parameter and can not be cut; use optimizer_state='reset'",
-    )
-
-
-def _renew_optimizer(
-    optimizer: Optimizer, renewed: Sequence[_Renewal], states: Mapping[Tensor, dict[str, Any]]
+def _place_fresh_(
+    new: Mapping[str, Tensor], edits: Sequence[Edit], fresh: Mapping[str, Tensor]
 ) -> None:
-    successors = {renewal.old: renewal.new for renewal in renewed}
-    for group in optimizer.param_groups:
-        group["params"] = [
-            successors.get(old, old)
-            for old in group["params"]
-            if old not in successors or successors[old].numel()
-        ]
-    for old in successors:
-        optimizer.state.pop(old, None)
-    optimizer.state.update(states)
+    for edit in edits:
+        added = [piece.new for piece in edit.pieces if piece.role == "copy"]
+        if not added:
+            continue
+        drawn, tensor = fresh.get(edit.name), new[edit.name]
+        if drawn is None or drawn.shape != tensor.shape:
+            found = None if drawn is None else tuple(drawn.shape)
+            remedy = f"must be of shape {tuple(tensor.shape)}, that of the module when grown"
+            raise StructureError(f"initial_tensors of {edit.name}", found, remedy)
+        for part in added:
+            part.of(tensor).copy_(part.of(drawn))
+
+
+def _halve_outgoing_(new: Mapping[str, Tensor], edits: Sequence[Edit]) -> None:
+    for edit in edits:
+        for piece in edit.pieces:
+            if piece.is_outgoing and piece.role != "kept":
+                piece.new.of(new[edit.name]).mul_(0.5)
+
+
+def _add_noise_(
+    new: Mapping[str, Tensor], old: Mapping[str, Tensor], edits: Sequence[Edit], growth: Growth
+) -> None:
+    """Draw in float64 on the CPU, in the order of the model, so that no device makes a change."""
+    generator = torch.Generator().manual_seed(growth.seed)
+    by_name = {edit.name: edit for edit in edits}
+    for name, tensor in old.items():
+        if name not in by_name or not isinstance(tensor, nn.Parameter):
+            continue
+        for piece in by_name[name].pieces:
+            if piece.role == "copy":
+                size = piece.old.of(tensor).to("cpu", torch.float64).square().mean().sqrt()
+                target = piece.new.of(new[name])
+                drawn = torch.randn(target.shape, generator=generator, dtype=torch.float64)
+                target.add_((growth.noise * size * drawn).to(target.device, target.dtype))
+
+
+def _renewal(edit: Edit, old: Tensor, new: Tensor) -> Renewal:
+    if isinstance(old, nn.Parameter):
+        new = nn.Parameter(new, requires_grad=old.requires_grad and new.numel() > 0)
+    return Renewal(edit=edit, old=old, new=new)
 
 
 def _set_tensor(model: nn.Module, name: str, new: Tensor) -> None:

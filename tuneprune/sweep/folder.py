@@ -42,7 +42,7 @@ class Contents:
 
     Args:
         fingerprint: hash of all that decides the outcome.
-        trials: how many there will be, the baseline among them.
+        trials: how many there will be, baselines among them.
         settings: what it is made from, as JSON can hold it; kept in ``sweep.json``.
     """
 
@@ -59,7 +59,7 @@ def contents_of(space: Space) -> Contents:
         name=space.name,
         question=space.question.strip(),
         fingerprint=space.fingerprint(),
-        trials=space.search.trials + 1,
+        trials=space.num_runs,
         settings={"space": space.resolved()},
     )
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from tuneprune.errors import ResultsError
 from tuneprune.results.compare import Comparison, compare_trials
 from tuneprune.results.reader import Results, open_results
 from tuneprune.sweep.folder import SweepFile
+from tuneprune.sweep.grid import baseline_of
 from tuneprune.sweep.space import Objective, Space
 
 Block = Literal["speaker", "utterance"]
@@ -23,14 +24,26 @@ _FEWEST_SPEAKERS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Baselines:
+    """Runs without adaptation of a sweep: how many were recorded, and how many finished."""
+
+    recorded: int
+    finished: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SweepOutcome:
     """A sweep whose trials have all ended.
 
     Args:
         path: its folder.
-        counts: trials by status, the baseline among them.
-        best: finished trial with the best objective on dev, the baseline not among them.
-        baseline: the run without adaptation; None only if nothing of it was recorded.
+        counts: trials by status, baselines among them.
+        best: finished trial with the best objective on dev, baselines not among them.
+        baseline: the run without adaptation that ``best`` is compared with, in a grid that of its
+            own seed and model; the first one if there is no best; None only if nothing of it was
+            recorded.
+        baselines: how many there are, and how many of them finished.
+        seeds: how many different ones were trained with.
         comparison: test words of ``best`` against those of the baseline, if both finished.
         not_compared: why there is no comparison, as the end of a sentence; else empty.
         block: what the comparison draws: whole speakers if there are enough, else utterances.
@@ -48,6 +61,8 @@ class SweepOutcome:
     counts: Mapping[str, int]
     best: TrialRow | None
     baseline: TrialRow | None
+    baselines: Baselines
+    seeds: int
     comparison: Comparison | None
     not_compared: str
     block: Block
@@ -76,7 +91,8 @@ def read_outcome(
     rows: list[TrialRow] = results.table("trials").to_pylist()
     ranked = results.best(space.search.objective.metric, baselines=False)
     best = next(iter(ranked.to_pylist()), None)
-    baseline = next((row for row in rows if row["is_baseline"]), None)
+    baselines = [row for row in rows if row["is_baseline"]]
+    baseline = own_baseline(baselines, best, space)
     paired = _paired(results, best, baseline, split=space.base.corpus.test_split)
     finished_s = sweep.finished_s if sweep.finished_s is not None else math.nan
     return SweepOutcome(
@@ -87,6 +103,11 @@ def read_outcome(
         counts=Counter(row["status"] for row in rows),
         best=best,
         baseline=baseline,
+        baselines=Baselines(
+            recorded=len(baselines),
+            finished=sum(row["status"] == "finished" for row in baselines),
+        ),
+        seeds=len({row["seed"] for row in rows}),
         comparison=paired.comparison,
         not_compared=paired.reason,
         block=paired.block,
@@ -96,6 +117,19 @@ def read_outcome(
         finished_s=finished_s,
         reread=reread,
     )
+
+
+def own_baseline(
+    baselines: Sequence[TrialRow], trial: TrialRow | None, space: Space
+) -> TrialRow | None:
+    """Return the baseline that a trial is compared with; of no trial, the first there is.
+
+    None, where that one was not recorded: another's seed or model would not be a fair comparison.
+    """
+    if trial is None or not space.is_grid:
+        return next(iter(baselines), None)
+    shared = baseline_of(settings_of(trial))
+    return next((row for row in baselines if baseline_of(settings_of(row)) == shared), None)
 
 
 def settings_of(row: TrialRow) -> dict[str, Any]:

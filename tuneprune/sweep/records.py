@@ -60,6 +60,8 @@ class TrialRecord:
             best_step=summary.best_step,
             params=summary.params,
             prunable_params=summary.prunable_params,
+            multiply_adds_per_s=summary.multiply_adds_per_s,
+            unrecovered_events=summary.unrecovered_events,
             train_s=summary.train_s,
             setup_s=summary.setup_s,
             checkpoint=checkpoint,

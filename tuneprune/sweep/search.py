@@ -1,4 +1,4 @@
-"""Propose settings: Optuna, asked one trial at a time from inside Ray Tune.
+"""Propose settings from inside Ray Tune: Optuna, asked one trial at a time, or a grid in order.
 
 Ray's own OptunaSearch leaves failed trials running and merges studies of one name; this one tells
 every outcome. It trains nothing and knows no tables.
@@ -17,7 +17,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from ray.tune.search import Searcher
 
-from tuneprune.sweep.space import Parameter, Space, applies
+from tuneprune.sweep.grid import grid_combinations
+from tuneprune.sweep.ranges import Parameter, applies, tidy
+from tuneprune.sweep.space import Space
 
 BASELINE_NUMBER = 0
 MOST_INSISTED = 5
@@ -29,27 +31,76 @@ class Proposal:
     """One trial to train.
 
     Args:
-        trial_id: ``t00`` is the baseline, the others are numbered as they were proposed.
-        values: chosen values by dotted path; empty for the baseline.
+        trial_id: ``t00`` and so on, in the order of proposing; baselines are the first.
+        values: chosen values by dotted path; of a baseline those it shares with its trials, which
+            are none except in a grid.
+        is_baseline: it is trained without adaptation.
     """
 
     trial_id: str
     number: int
     values: Mapping[str, Any]
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.number == BASELINE_NUMBER
+    is_baseline: bool = False
 
     def as_config(self) -> dict[str, Any]:
         """Return what travels through Ray Tune to the trial's process."""
-        return {"trial_id": self.trial_id, "number": self.number, "values": dict(self.values)}
+        names = ("trial_id", "number", "is_baseline")
+        return {**{name: getattr(self, name) for name in names}, "values": dict(self.values)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Proposal":
         return cls(
-            trial_id=config["trial_id"], number=config["number"], values=dict(config["values"])
+            trial_id=config["trial_id"],
+            number=config["number"],
+            values=dict(config["values"]),
+            is_baseline=config["is_baseline"],
         )
+
+
+def grid_proposals(space: Space) -> list[Proposal]:
+    """Return all runs of a grid in the order in which they are trained: baselines, then trials."""
+    baselines = space.baselines
+    runs = [*baselines, *grid_combinations(space.search.space)]
+    return [
+        Proposal(
+            trial_id=trial_name(number, len(runs) - 1),
+            number=number,
+            values=values,
+            is_baseline=number < len(baselines),
+        )
+        for number, values in enumerate(runs)
+    ]
+
+
+def make_searcher(space: Space, *, study_name: str, journal: Path | None = None) -> Searcher:
+    """Return what proposes the runs of a space; see ``AskTellSearcher`` for the arguments."""
+    if space.is_grid:
+        return GridSearcher(space)
+    return AskTellSearcher(space, study_name=study_name, journal=journal)
+
+
+class GridSearcher(Searcher):
+    """All runs of a grid, one after the other; outcomes change nothing."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self._left = grid_proposals(space)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the next run; None when there are no more."""
+        return self._left.pop(0).as_config() if self._left else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Take note of nothing."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: the order of a grid is known."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: what is left of a grid is seen from its tables, never from Ray's pickles."""
+        raise AssertionError("a grid is not restored")
 
 
 class AskTellSearcher(Searcher):
@@ -81,11 +132,13 @@ class AskTellSearcher(Searcher):
         number = self._proposed
         self._proposed += 1
         name = trial_name(number, self._space.search.trials)
-        trial, values = (None, {}) if number == BASELINE_NUMBER else self._ask_for_new()
+        is_baseline = number == BASELINE_NUMBER
+        trial, values = (None, {}) if is_baseline else self._ask_for_new()
         if trial is not None:
             trial.set_user_attr("trial_id", name)
         self._asked[trial_id] = trial
-        return Proposal(trial_id=name, number=number, values=values).as_config()
+        proposal = Proposal(trial_id=name, number=number, values=values, is_baseline=is_baseline)
+        return proposal.as_config()
 
     def _ask_for_new(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """Return a point that was not proposed before; one that was, if there seem to be no more.
@@ -158,8 +211,7 @@ def _choose(parameter: Parameter, path: str, trial: optuna.Trial) -> object:
         return trial.suggest_int(path, low, high, step=int(step or 1), log=parameter.log)
     low_value, high_value = parameter.ends
     log = parameter.log_uniform is not None
-    value = trial.suggest_float(path, low_value, high_value, step=step, log=log)
-    return float(f"{value:.12g}")  # 0.1 + 0.05 is to be 0.15
+    return tidy(trial.suggest_float(path, low_value, high_value, step=step, log=log))
 
 
 def _labels(choices: tuple[Any, ...]) -> list[Any]:

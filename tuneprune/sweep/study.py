@@ -30,7 +30,7 @@ from tuneprune.sweep.interrupts import interruptible
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
-from tuneprune.sweep.search import AskTellSearcher
+from tuneprune.sweep.search import make_searcher
 from tuneprune.sweep.space import Space, configs_to_prepare
 from tuneprune.sweep.trial import Metrics, SweepTask, run_trial
 from tuneprune.sweep.watch import TrialWatch
@@ -49,7 +49,7 @@ def run_sweep(
     trainable: Train = training.train,
     prepare: Prepare | None = None,
 ) -> SweepOutcome:
-    """Train the baseline and every trial of ``space``; keep everything under ``out``.
+    """Train the baselines and every trial of ``space``; keep everything under ``out``.
 
     A sweep of the same space that ``out`` already holds finished is only read. Failed and diverged
     trials are recorded and do not stop the sweep.
@@ -108,7 +108,7 @@ def _run_trials(task: SweepTask, resources: TrialResources, view: LiveTable) -> 
 
 
 def _fit(task: SweepTask, resources: TrialResources, watch: TrialWatch) -> None:
-    searcher = AskTellSearcher(
+    searcher = make_searcher(
         task.space, study_name=task.sweep_id, journal=task.out / "study.journal"
     )
 
@@ -119,7 +119,7 @@ def _fit(task: SweepTask, resources: TrialResources, watch: TrialWatch) -> None:
         tune.with_resources(trial, _request(resources)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=task.space.search.trials + 1,
+            num_samples=task.space.num_runs,
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,

@@ -51,7 +51,7 @@ class SweepTask:
             ConfigError: the proposed values do not go together.
         """
         if proposal.is_baseline:
-            return baseline_config(self.space)
+            return baseline_config(self.space, proposal.values)
         return build_trial_config(self.space, proposal.values)
 
     def checkpoint_dir(self, trial_id: str) -> Path:

@@ -37,7 +37,7 @@ class TrialWatch(tune.Callback):
     @property
     def all_ended(self) -> bool:
         """Return whether every trial of the sweep has finished, diverged or failed."""
-        return len(self._ended) == self._task.space.search.trials + 1
+        return len(self._ended) == self._task.space.num_runs
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the copy that Ray Tune pickles beside its own state."""
@@ -48,7 +48,7 @@ class TrialWatch(tune.Callback):
     ) -> None:
         proposal = Proposal.from_config(trial.config)
         self._running[proposal.trial_id] = proposal
-        self._view.started(proposal.trial_id, proposal.values)
+        self._view.started(proposal.trial_id, proposal.values, is_baseline=proposal.is_baseline)
 
     def on_trial_result(
         self,

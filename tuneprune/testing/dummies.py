@@ -1,18 +1,20 @@
 """A Conformer in miniature, for tests of structure: every cut a real one has, no speech.
 
 Shapes: ``B`` batch, ``T`` frames, ``D`` model width, ``C`` convolution channels, ``H`` heads,
-``K`` head width. No dropout, no front-end; float64, so that identities can be held to 1e-12.
+``K`` head width, ``G`` groups. No dropout, no front-end; float64, so that identities can be held
+to 1e-12.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import (
     Cut,
     ParameterGroup,
@@ -31,6 +33,7 @@ class TinySizes:
     Args:
         conv_norm: what follows the depthwise convolution. ``layer`` averages over channels,
             so that there a dropped slice is not the same as a slice of zeros.
+        context_frames: frames that one frame is said to attend to, for the cost of a head.
     """
 
     d_model: int = 6
@@ -42,12 +45,14 @@ class TinySizes:
     num_heads: int = 3
     kernel: int = 3
     conv_norm: Norm = "batch"
+    context_frames: int = 5
 
 
 class TinyAdaptable(nn.Module):
     """Blocks of ``ff1, conv, mhsa, ff2``, each a pre-norm residual branch that can be adapted.
 
-    Its widths are those of its tensors, and a branch without width adds nothing.
+    Its widths are those of its tensors, and a branch without width adds nothing. ``gates``, if
+    any, multiply the groups' contributions.
 
     Args:
         sizes: widths at the start.
@@ -66,12 +71,17 @@ class TinyAdaptable(nn.Module):
         self.sizes = sizes or TinySizes()
         self.blocks = nn.ModuleList(_Block(self.sizes) for _ in range(self.sizes.num_layers))
         self.to(dtype)
-        self._draw_weights(torch.Generator().manual_seed(seed))
+        _draw_weights_(self, torch.Generator().manual_seed(seed))
+        self.gates: GroupGates | None = None
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        branches = [b for block in self.blocks for b in block.children() if isinstance(b, _Branch)]
+        gates: list[Tensor | None] = [None] * len(branches)
+        if self.gates is not None:
+            gates = list(self.gates().split([branch.num_groups for branch in branches]))
         y_BTD = x_BTD
-        for block in self.blocks:
-            y_BTD = block(y_BTD)
+        for branch, gate_G in zip(branches, gates, strict=True):
+            y_BTD = y_BTD + branch.residual_scale * branch(y_BTD, gate_G)
         return y_BTD
 
     def prunable_modules(self) -> tuple[PrunableModule, ...]:
@@ -88,18 +98,21 @@ class TinyAdaptable(nn.Module):
                         kind=kind,
                         cuts=branch.cuts(),
                         scored=branch.scored,
+                        outgoing=(branch.outgoing,),
                         shared=branch.shared,
+                        context_macs=branch.context_macs(),
                     )
                 )
         return tuple(described)
 
-    @torch.no_grad()
-    def _draw_weights(self, generator: torch.Generator) -> None:
-        """Draw every element, also of norms and statistics, so that no error hides in a zero."""
-        for name, tensor in tensors_of(self).items():
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            positive = name.endswith(("norm.weight", "running_var"))
-            tensor.copy_(1 + 0.1 * noise.abs() if positive else 0.4 * noise)
+    def initial_tensors(self, module: str, num_groups: int) -> dict[str, Tensor]:
+        """Return the tensors of a module of so many groups, drawn from the default generator."""
+        branch = self.get_submodule(module)
+        assert isinstance(branch, _Branch)
+        sizes = replace(self.sizes, num_slices=num_groups, num_heads=num_groups)
+        fresh = type(branch)(sizes).to(branch.norm.weight.dtype)
+        _draw_weights_(fresh, None)
+        return {f"{module}.{name}": tensor.detach() for name, tensor in tensors_of(fresh).items()}
 
 
 @torch.no_grad()
@@ -110,6 +123,15 @@ def zero_groups_(model: nn.Module, groups: Iterable[ParameterGroup]) -> None:
         for part in group.slices:
             if part.parameter in parameters:
                 parameters[part.parameter].narrow(part.dim, part.start, part.width).zero_()
+
+
+@torch.no_grad()
+def _draw_weights_(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw every element, also of norms and statistics, so that no error hides in a zero."""
+    for name, tensor in tensors_of(module).items():
+        noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        positive = name.endswith(("norm.weight", "running_var"))
+        tensor.copy_(1 + 0.1 * noise.abs() if positive else 0.4 * noise)
 
 
 class _Affine(nn.Module):
@@ -123,7 +145,9 @@ class _Affine(nn.Module):
 
 class _Branch(nn.Module, ABC):
     scored: tuple[str, ...]
+    outgoing: str
     shared: tuple[str, ...]
+    residual_scale = 1.0
 
     def __init__(self, sizes: TinySizes) -> None:
         super().__init__()
@@ -134,17 +158,32 @@ class _Branch(nn.Module, ABC):
     def cuts(self) -> dict[str, Cut]: ...
 
     @abstractmethod
-    def branch(self, x_BTD: Tensor) -> Tensor: ...
+    def hidden(self, x_BTD: Tensor) -> Tensor:
+        """Return what the outgoing weights are applied to."""
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def context_macs(self) -> int:
+        return 0
+
+    @property
+    def num_groups(self) -> int:
+        cut = self.cuts()[self.outgoing]
+        return self.get_parameter(self.outgoing).shape[cut.dim] // cut.unit
+
+    def forward(self, x_BTD: Tensor, gate_G: Tensor | None) -> Tensor:
         if not self.norm.weight.numel():
             return torch.zeros_like(x_BTD)
-        return self.branch(_layer_norm(x_BTD, self.norm))
+        weight: Tensor = self.get_parameter(self.outgoing)
+        bias = self.get_parameter(self.outgoing.replace("weight", "bias"))
+        if gate_G is not None:
+            weight = weight * gate_G.repeat_interleave(self.cuts()[self.outgoing].unit)
+        return functional.linear(self.hidden(_layer_norm(x_BTD, self.norm)), weight, bias)
 
 
 class _FeedForward(_Branch):
     scored = ("linear_in.weight",)
+    outgoing = "linear_out.weight"
     shared = ("norm.weight", "norm.bias", "linear_out.bias")
+    residual_scale = 0.5
 
     def __init__(self, sizes: TinySizes) -> None:
         super().__init__(sizes)
@@ -160,12 +199,13 @@ class _FeedForward(_Branch):
             "linear_out.weight": Cut(dim=1, unit=unit),
         }
 
-    def branch(self, x_BTD: Tensor) -> Tensor:
-        return _linear(functional.silu(_linear(x_BTD, self.linear_in)), self.linear_out)
+    def hidden(self, x_BTD: Tensor) -> Tensor:
+        return functional.silu(_linear(x_BTD, self.linear_in))
 
 
 class _Convolution(_Branch):
     scored = ("pointwise_in.weight",)
+    outgoing = "pointwise_out.weight"
     shared = ("norm.weight", "norm.bias", "pointwise_out.bias")
 
     def __init__(self, sizes: TinySizes) -> None:
@@ -194,7 +234,7 @@ class _Convolution(_Branch):
             "pointwise_out.weight": Cut(dim=1, unit=unit),
         }
 
-    def branch(self, x_BTD: Tensor) -> Tensor:
+    def hidden(self, x_BTD: Tensor) -> Tensor:
         gated_BTC = functional.glu(_linear(x_BTD, self.pointwise_in), dim=-1)
         weight, bias = self.depthwise.weight, self.depthwise.bias
         y_BCT = functional.conv1d(
@@ -204,8 +244,7 @@ class _Convolution(_Branch):
             padding=weight.shape[-1] // 2,
             groups=weight.shape[0],
         )
-        y_BTC = self._normalise(y_BCT).transpose(1, 2)
-        return _linear(functional.silu(y_BTC), self.pointwise_out)
+        return functional.silu(self._normalise(y_BCT).transpose(1, 2))
 
     def _normalise(self, y_BCT: Tensor) -> Tensor:
         if self.sizes.conv_norm == "none":
@@ -219,6 +258,7 @@ class _Convolution(_Branch):
 
 class _Attention(_Branch):
     scored = ("output.weight",)
+    outgoing = "output.weight"
     shared = ("norm.weight", "norm.bias", "output.bias")
 
     def __init__(self, sizes: TinySizes) -> None:
@@ -237,34 +277,32 @@ class _Attention(_Branch):
             "output.weight": Cut(dim=1, unit=unit),
         }
 
-    def branch(self, x_BTD: Tensor) -> Tensor:
-        num_heads = self.query.weight.shape[0] // self.sizes.head_dim
-        shape = (*x_BTD.shape[:2], num_heads, self.sizes.head_dim)
+    def context_macs(self) -> int:
+        """Return a head's products of query and key, and of weight and value, for a frame."""
+        return 2 * self.sizes.head_dim * self.sizes.context_frames
+
+    def hidden(self, x_BTD: Tensor) -> Tensor:
+        shape = (*x_BTD.shape[:2], self.num_groups, self.sizes.head_dim)
         q_BHTK, k_BHTK, v_BHTK = (
             _linear(x_BTD, projection).view(shape).transpose(1, 2)
             for projection in (self.query, self.key, self.value)
         )
         y_BHTK = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK)
-        return _linear(y_BHTK.transpose(1, 2).flatten(2), self.output)
+        return y_BHTK.transpose(1, 2).flatten(2)
 
 
 _LEAVES = ("weight", "bias")
 
 
 class _Block(nn.Module):
+    """The branches of a layer, in the order in which they are applied."""
+
     def __init__(self, sizes: TinySizes) -> None:
         super().__init__()
         self.ff1 = _FeedForward(sizes)
         self.conv = _Convolution(sizes)
         self.mhsa = _Attention(sizes)
         self.ff2 = _FeedForward(sizes)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        y_BTD: Tensor = x_BTD + 0.5 * self.ff1(x_BTD)
-        y_BTD = y_BTD + self.conv(y_BTD)
-        y_BTD = y_BTD + self.mhsa(y_BTD)
-        y_BTD = y_BTD + 0.5 * self.ff2(y_BTD)
-        return y_BTD
 
 
 def _linear(x: Tensor, affine: _Affine) -> Tensor:

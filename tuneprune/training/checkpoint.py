@@ -21,9 +21,10 @@ from tuneprune.config import RunConfig, build_config
 from tuneprune.data.text import LabelSet
 from tuneprune.errors import CheckpointError
 from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
 
-VERSION = 1
+VERSION = 2
 _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\d+")
 
 
@@ -137,8 +138,11 @@ def load_model_tensors(checkpoint: Checkpoint) -> CtcModel:
         seed=checkpoint.config.seed,
         allocation=checkpoint.allocation,
     )
+    tensors = _load(checkpoint.path / "model.safetensors")
+    if "gates.logits" in tensors:  # taken while learnable scores were trained
+        model.gates = GroupGates(len(tensors["gates.logits"]))
     try:
-        model.load_state_dict(_load(checkpoint.path / "model.safetensors"))
+        model.load_state_dict(tensors)
     except RuntimeError:
         remedy = "holds tensors of another shape than its state.json says"
         raise CheckpointError("checkpoint", checkpoint.path, remedy) from None

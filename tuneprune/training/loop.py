@@ -13,6 +13,7 @@ import torch
 from tuneprune.adaptation import build_hook
 from tuneprune.config import RunConfig
 from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.checkpoint import (
     Checkpoint,
@@ -28,6 +29,7 @@ from tuneprune.training.optim import build_optimizer, learning_rate, set_learnin
 from tuneprune.training.prepare import Prepared
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
+from tuneprune.training.recovery import Recovery, RecoveryWatch, recovery_window
 from tuneprune.training.reduce import (
     agree,
     share_buffers,
@@ -83,11 +85,19 @@ class TrainingLoop:
         self.total_steps = self.batches.total_steps
         self.model = _initial_model(config, prepared, start).to(context.device)
         self.optimizer = build_optimizer(self.model, config.optim)
-        self.hook = build_hook(config.adaptation, self.model, self.optimizer, self.total_steps)
+        self.hook = build_hook(
+            config.adaptation,
+            self.model,
+            self.optimizer,
+            total_steps=self.total_steps,
+            seed=config.seed,
+        )
         self.step = 0
         self.best = Best()
         self.diverged = False
+        self.unrecovered_events: int | None = None
         self._last_loss = math.nan
+        self._recovery = RecoveryWatch(recovery_window(self.total_steps))
         if start is not None:
             self._restore(start)
         if context.world_size > 1:
@@ -101,17 +111,25 @@ class TrainingLoop:
             self._recorder.allocation(0, self.model.prunable_modules())
         self.model.train()
         while self.step < self.total_steps:
+            began = time.perf_counter()
             if not self._train_step():
                 self.diverged = True
-                return
+                break
+            took_s = time.perf_counter() - began
+            self._settle(self._recovery.stepped(self.step, self._last_loss, took_s), progress)
             progress.stepped(self.step, self._last_loss)
             self._adapt(progress)
             if self.step in self._evaluate_at:
                 self._evaluate(progress)
+        self._settle(self._recovery.end(self.step), progress)
 
     def epochs_at(self, step: int) -> float:
         """Return how many passes over the training split ``step`` finished steps are."""
         return self._config.training.epochs * step / self.total_steps
+
+    def multiply_adds_per_s(self) -> int:
+        """Return what the model as it is now costs for a second of audio."""
+        return multiply_adds_per_s(self.model.frame_macs(), self._config.features)
 
     def _train_step(self) -> bool:
         """Make one update; return False, and make none, if loss or gradient is not finite."""
@@ -137,6 +155,7 @@ class TrainingLoop:
             return False
         self.hook.observe(self.step)
         rate = learning_rate(config.optim, self.step, self.total_steps)
+        rate *= self.hook.lr_factor(self.step)
         self._update(rate, grad_norm)
         self.step += 1
         self._last_loss = loss
@@ -158,17 +177,35 @@ class TrainingLoop:
             return
         began = time.perf_counter()
         agree("their plans", plan.fingerprint(), self._context.world_size)
+        macs_before = self.multiply_adds_per_s()
         event = self.hook.apply(plan, self.step)
         if not plan.is_empty:
             self.best = Best()
         self._recorder.event(
-            event, loss_before=self._last_loss, event_s=time.perf_counter() - began
+            event,
+            loss_before=self._last_loss,
+            event_s=time.perf_counter() - began,
+            multiply_adds_per_s_before=macs_before,
+            multiply_adds_per_s_after=self.multiply_adds_per_s(),
         )
         self._recorder.allocation(self.step, self.model.prunable_modules())
+        self.unrecovered_events = self.unrecovered_events or 0
+        self._settle(self._recovery.begin(event.event, self.step), progress)
         progress.say(
             f"step {self.step}: dropped {len(plan.dropped)} groups, grew {len(plan.grown)}; "
             f"parameters {event.params_before:,} -> {event.params_after:,}"
         )
+
+    def _settle(self, recovery: Recovery | None, progress: TrainingProgress) -> None:
+        if recovery is None:
+            return
+        self._recorder.recovery(self.step, recovery)
+        if not recovery.recovered:
+            self.unrecovered_events = (self.unrecovered_events or 0) + 1
+            progress.say(
+                f"step {self.step}: the loss is not back to {recovery.loss_before:.3f}, what it "
+                f"was before the event at step {recovery.event_step}"
+            )
 
     def _evaluate(self, progress: TrainingProgress) -> None:
         share_buffers(self.model, self._context.world_size)
@@ -230,6 +267,8 @@ class TrainingLoop:
             progress={
                 "best": {"step": self.best.step, "wer": self.best.wer, "cer": self.best.cer},
                 "last_loss": self._last_loss,
+                "recovery": self._recovery.state_dict(),
+                "unrecovered_events": self.unrecovered_events,
                 "corpus_fingerprint": self._prepared.corpus_fingerprint,
             },
         )
@@ -240,6 +279,8 @@ class TrainingLoop:
         self.step = start.step
         self.best = Best(**start.progress["best"])
         self._last_loss = start.progress["last_loss"]
+        self._recovery.load_state_dict(start.progress["recovery"])
+        self.unrecovered_events = start.progress["unrecovered_events"]
 
 
 def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> CtcModel:

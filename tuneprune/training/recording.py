@@ -1,13 +1,15 @@
 """From what happens in a run to rows of the results tables. Only rank 0 has a writer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from tuneprune.adaptation.base import AdaptationEvent
+from tuneprune.adaptation.base import AdaptationEvent, GroupFate
 from tuneprune.data.corpus import Split
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.training.evaluate import Evaluation
+from tuneprune.training.recovery import Recovery
 
 
 class Recorder:
@@ -76,7 +78,15 @@ class Recorder:
                 },
             )
 
-    def event(self, event: AdaptationEvent, *, loss_before: float, event_s: float) -> None:
+    def event(
+        self,
+        event: AdaptationEvent,
+        *,
+        loss_before: float,
+        event_s: float,
+        multiply_adds_per_s_before: int,
+        multiply_adds_per_s_after: int,
+    ) -> None:
         self._add(
             "adaptations",
             event.step,
@@ -85,24 +95,44 @@ class Recorder:
                 "method": event.method,
                 "scorer": event.scorer,
                 "delta": event.delta,
+                "new_groups": event.new_groups,
                 "dropped_groups": len(event.plan.dropped),
                 "grown_groups": len(event.plan.grown),
                 "dropped_params": event.dropped_params,
                 "grown_params": event.grown_params,
                 "params_before": event.params_before,
                 "params_after": event.params_after,
+                "multiply_adds_per_s_before": multiply_adds_per_s_before,
+                "multiply_adds_per_s_after": multiply_adds_per_s_after,
                 "loss_before": loss_before,
                 "event_s": event_s,
                 "plan_fingerprint": event.plan.fingerprint(),
             },
         )
-        for group in event.groups:
+        self._scores(event, event.scorer, event.groups, applied=True)
+        for scorer, groups in event.watched.items():
+            self._scores(event, scorer, groups, applied=False)
+        self.flush()
+
+    def recovery(self, step: int, recovery: Recovery) -> None:
+        self._add("recoveries", step, asdict(recovery))
+        self.flush()
+
+    def flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def _scores(
+        self, event: AdaptationEvent, scorer: str, groups: Sequence[GroupFate], *, applied: bool
+    ) -> None:
+        for group in groups:
             self._add(
                 "group_scores",
                 event.step,
                 {
                     "event": event.event,
-                    "scorer": event.scorer,
+                    "scorer": scorer,
+                    "applied": applied,
                     "group_id": group.group_id,
                     "layer": group.layer,
                     "kind": group.kind,
@@ -112,11 +142,6 @@ class Recorder:
                     "fate": group.fate,
                 },
             )
-        self.flush()
-
-    def flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
 
     def _add(self, table: str, step: int, columns: Mapping[str, Any]) -> None:
         if self._writer is not None:

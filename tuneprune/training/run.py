@@ -34,7 +34,9 @@ class RunSummary:
     """How a run ended. WER and CER are fractions; those of a diverged run are NaN.
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
-    measured with the weights of that step.
+    measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
+    is at the end, for a second of audio. ``unrecovered_events`` are adaptation events after which
+    the training loss did not come back to what it was; None without any event.
     """
 
     status: Literal["finished", "diverged"]
@@ -47,6 +49,8 @@ class RunSummary:
     test_cer: float
     params: int
     prunable_params: int
+    multiply_adds_per_s: int
+    unrecovered_events: int | None
     setup_s: float
     train_s: float
     left_out_utterances: int
@@ -107,6 +111,8 @@ def train(
         test_cer=test.cer if test else math.nan,
         params=sum(p.numel() for p in loop.model.parameters()),
         prunable_params=prunable_params(loop.model.prunable_modules()),
+        multiply_adds_per_s=loop.multiply_adds_per_s(),
+        unrecovered_events=loop.unrecovered_events,
         setup_s=ready - began,
         train_s=time.perf_counter() - ready,
         left_out_utterances=prepared.left_out,

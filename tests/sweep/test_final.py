@@ -1,0 +1,135 @@
+"""The screen that ends a sweep fits 100 columns and says how sure its answer is."""
+
+import dataclasses
+import io
+import re
+import shutil
+import time
+
+import pytest
+from rich.console import Console
+
+from tuneprune.results.compare import Comparison
+from tuneprune.sweep.final import print_outcome, render_outcome
+from tuneprune.sweep.outcome import Baselines, SweepOutcome
+from tuneprune.sweep.space import build_space
+
+
+@pytest.fixture
+def space(settings):
+    return build_space(settings)
+
+
+def shown(renderable):
+    console = Console(width=100, file=io.StringIO())
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def row(trial_id, dev, test):
+    return {
+        "trial_id": trial_id, "status": "finished", "settings": '{"adaptation.delta": 0.2}',
+        "dev_wer": dev, "dev_cer": dev / 2, "test_wer": test, "test_cer": test / 2,
+        "params": 1_234_567, "train_s": 90.0, "reason": None,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def outcome(tmp_path, space):
+    return SweepOutcome(
+        path=tmp_path / "out",
+        sweep_id="small-1",
+        question=space.question,
+        objective=space.search.objective,
+        counts={"finished": 5, "failed": 1},
+        best=row("t03", 0.1, 0.2),
+        baseline=row("t00", 0.3, 0.25),
+        baselines=Baselines(recorded=1, finished=1),
+        seeds=1,
+        comparison=Comparison(
+            wer_a=0.2, wer_b=0.25, difference=-0.05, low=-0.09, high=-0.01,
+            probability_of_improvement=0.98,
+        ),
+        not_compared="",
+        block="speaker",
+        blocks=10,
+        failures=({"trial_id": "t04", "status": "failed", "reason": "why " * 60},),
+        seconds=310.0,
+        finished_s=time.mktime((2026, 3, 4, 15, 6, 0, 0, 0, -1)),
+    )  # fmt: skip
+
+
+def test_the_last_screen_names_the_best_and_how_sure_it_is(outcome, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    text = shown(render_outcome(outcome))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "Best of 4 finished trials" in text
+    assert "t03  adaptation.delta=0.2" in text
+    assert re.search(r"best +10\.0 % +5\.0 % +20\.0 % +10\.0 % +1,234,567 +1\.5", text)
+    assert "-5.0 points, 95 % interval [-9.0, -1.0]: a clear difference" in text
+    assert "paired bootstrap over 10 speakers; chance that the best is better: 98 %" in text
+    assert "chosen on dev" in text
+    assert "5 min 10 s. Tables: out" in text
+    assert text.count("tuneprune results ") == 3
+
+
+def test_an_interval_that_holds_zero_is_no_clear_difference(outcome):
+    compared = dataclasses.replace(outcome.comparison, high=0.01)
+    text = shown(render_outcome(dataclasses.replace(outcome, comparison=compared)))
+    assert "no clear difference." in text
+
+
+def test_with_few_speakers_a_difference_is_one_within_them(outcome):
+    few = dataclasses.replace(outcome, block="utterance", blocks=130)
+    text = " ".join(shown(render_outcome(few)).split())
+    assert "a clear difference within these speakers." in text
+    assert "paired bootstrap over 130 utterances" in text
+
+
+def test_without_a_comparison_the_reason_is_one_line(outcome):
+    alone = dataclasses.replace(outcome, comparison=None, not_compared="it was not recorded")
+    lines = shown(render_outcome(alone)).splitlines()
+    assert "Not compared with the baseline: it was not recorded" in lines
+
+
+def test_a_sweep_that_was_only_read_says_so_first(outcome):
+    text = shown(render_outcome(dataclasses.replace(outcome, reread=True)))
+    assert text.splitlines()[0] == (
+        "finished on 2026-03-04 15:06; read, not trained again (--restart trains anew)"
+    )
+    assert "read, not trained" not in shown(render_outcome(outcome))
+
+
+def test_commands_are_printed_whole_however_long_they_are(outcome, tmp_path):
+    folder = tmp_path / ("it's a long name " * 8)
+    console = Console(width=100, file=io.StringIO())
+    print_outcome(dataclasses.replace(outcome, path=folder), console)
+    commands = console.file.getvalue().splitlines()[-3:]
+    quoted = str(folder).replace("'", "'\"'\"'")
+    assert all(line.endswith(f"'{quoted}'") for line in commands)
+
+
+def test_a_sweep_of_failures_says_so(outcome):
+    failed = {**row("t00", 0.3, 0.3), "status": "failed"}
+    ended = dataclasses.replace(
+        outcome, best=None, baseline=failed, comparison=None, not_compared="no trial finished",
+        baselines=Baselines(recorded=1, finished=0),
+    )  # fmt: skip
+    text = shown(render_outcome(ended))
+    assert "No trial finished." in text
+    assert re.search(r"baseline +failed", text)
+
+
+def test_of_several_baselines_the_screen_says_how_many_there_were_and_which_is_shown(outcome):
+    several = dataclasses.replace(
+        outcome, baselines=Baselines(recorded=3, finished=2), seeds=3, counts={"finished": 10}
+    )
+    text = shown(render_outcome(several))
+    assert "Best of 8 finished trials" in text
+    joined = " ".join(text.split())
+    assert "3 settings of seed and model, each with a baseline of its own (3 seeds)" in joined
+    assert "shown is that of the best trial" in joined
+    assert "Best of 3 seeds" in joined
+    assert "One seed" not in joined
+    assert max(map(len, text.splitlines())) <= 100

@@ -1,0 +1,90 @@
+"""Every space that comes with the project can be read, described and planned, from anywhere."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tuneprune.config import build_config
+from tuneprune.sweep.dry_run import dry_run
+from tuneprune.sweep.dry_run_screen import render_dry_run
+from tuneprune.sweep.space import load_space
+from tuneprune.yaml_files import read_settings
+
+FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
+FILES = sorted(FOLDER.glob("*.yaml"))
+RUNS = ("an4_baseline.yaml",)  # a run of its own: it has no search
+SPACES = [path for path in FILES if path.name not in RUNS]
+SLOW = ("dmao_ablation_granularity.yaml",)  # up to 13,896 groups
+
+# Encoder and width: prunable parameters of 12 blocks, from the published cost tables.
+PUBLISHED = {
+    ("conformer", 256): 18_269_184, ("conformer", 384): 40_969_728,
+    ("conformer", 512): 72_714_240, ("e_branchformer", 256): 23_208_960,
+    ("e_branchformer", 384): 51_918_336, ("e_branchformer", 512): 92_030_976,
+}  # fmt: skip
+
+
+def marked(paths):
+    return [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.name in SLOW else [])
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize("path", marked(SPACES))
+def test_a_space_is_read_described_and_planned_without_its_corpus(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no corpus is
+    space = load_space(path)
+    assert space.name == path.stem
+    plan = dry_run(space)
+    assert (plan.baselines, plan.trials) == (len(space.baselines), space.search.trials)
+    assert all(model.description["prunable_params"] > 0 for model in plan.models)
+    assert all(one.fewest >= 1 for one in plan.exchanges)
+    console = Console(width=100, file=io.StringIO())
+    console.print(render_dry_run(plan))
+    assert space.question.strip() in " ".join(console.file.getvalue().split())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_read(name):
+    build_config(read_settings(FOLDER / name)["base"])
+
+
+def test_the_published_models_have_the_published_sizes():
+    plan = dry_run(load_space(FOLDER / "dmao_librispeech.yaml"))
+    found = {
+        (model.settings["model.encoder"], model.settings["model.d_model"]): model.description[
+            "prunable_params"
+        ]
+        for model in plan.models
+    }
+    assert found == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "frames", "epochs", "peak", "middle"),
+    [
+        ("dmao_librispeech", 0.15, 15_000, 30, 4e-4, 4e-6),
+        ("dmao_tedlium2", 0.2, 18_000, 50, 5e-4, 5e-5),
+        ("dmao_switchboard", 0.2, 18_000, 50, 4e-4, 4e-5),
+    ],
+)
+def test_the_published_studies_have_the_published_schedules(name, at, frames, epochs, peak, middle):
+    space = load_space(FOLDER / f"{name}.yaml")
+    base = space.base
+    assert space.search.shared["adaptation.at"] == at
+    assert (base.training.batch_frames, base.training.epochs) == (frames, epochs)
+    assert base.optim.peak_lr == peak
+    assert base.optim.peak_lr * base.optim.middle_lr_fraction == pytest.approx(middle)
+    assert (base.optim.eps, base.optim.weight_decay, base.optim.final_lr) == (1e-16, 1e-3, 1e-8)
+    assert (base.model.num_blocks, base.model.head_dim, base.model.conv_kernel) == (12, 64, 31)
+
+
+@pytest.mark.parametrize("path", marked(FOLDER.glob("dmao_ablation_*.yaml")))
+def test_an_ablation_changes_only_what_it_asks_about(path):
+    whole = load_space(FOLDER / "dmao_librispeech.yaml").base
+    base = load_space(path).base
+    chosen = {"encoder": base.model.encoder, "d_model": base.model.d_model}
+    assert base == whole.model_copy(update={"model": whole.model.model_copy(update=chosen)})

@@ -1,0 +1,75 @@
+"""Learnable scores in a run: gates are opened, trained beside the weights, folded and taken away.
+
+What a gate is and how its scale is managed is in `tuneprune.structure.gates`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tuneprune.structure.gates import Gated, GroupGates, fold_gates_, gate_values
+from tuneprune.structure.groups import GroupId, PrunableModule, all_groups, tensors_of
+
+
+class Gating:
+    """The gates of one model, if it has any, and their place in its optimizer.
+
+    Args:
+        model: the model, which must be `Gated` for gates to be opened.
+        optimizer: the optimizer of its parameters; gates are a parameter group of their own in
+            it, without weight decay.
+        lr_scale: learning rate of the gates by that of the model.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, *, lr_scale: float) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._lr_scale = lr_scale
+
+    def open(self, modules: Sequence[PrunableModule]) -> None:
+        """Give every group a gate of 1, or take over the gates that a restored model has."""
+        gated = self._gated()
+        if gated.gates is None:
+            weight = next(t for t in tensors_of(self._model).values() if t.is_floating_point())
+            gated.gates = GroupGates(len(all_groups(modules))).to(weight.device, weight.dtype)
+        logits = gated.gates.logits
+        self._leave_optimizer(logits)  # restored ones were taken for a parameter like any other
+        self._optimizer.add_param_group(
+            {"params": [logits], "weight_decay": 0.0, "lr_scale": self._lr_scale}
+        )
+
+    def scores(self, modules: Sequence[PrunableModule]) -> dict[GroupId, float]:
+        """Return every group's gate, computed on the CPU in float64, so that ranks agree."""
+        values: list[float] = self._values().tolist()
+        return dict(zip((group.id for group in all_groups(modules)), values, strict=True))
+
+    def fold(self, modules: Sequence[PrunableModule]) -> None:
+        """Multiply the gates into the outgoing weights and take them away; nothing without any."""
+        if self._gated().gates is not None:
+            fold_gates_(self._model, modules, self._values())
+            self.close()
+
+    def close(self) -> None:
+        """Take the gates away, from the optimizer too; nothing without any."""
+        gated = self._gated()
+        if gated.gates is not None:
+            self._leave_optimizer(gated.gates.logits)
+            self._optimizer.state.pop(gated.gates.logits, None)
+            gated.gates = None
+
+    def _values(self) -> Tensor:
+        gates = self._gated().gates
+        assert gates is not None, "gates must be open to be read"
+        return gate_values(gates.logits.detach().to("cpu", torch.float64))
+
+    def _leave_optimizer(self, logits: Tensor) -> None:
+        groups = self._optimizer.param_groups
+        for group in groups:
+            group["params"] = [one for one in group["params"] if one is not logits]
+        groups[:] = [group for group in groups if group["params"] or "lr_scale" not in group]
+
+    def _gated(self) -> Gated:
+        gated: Gated = self._model  # type: ignore[assignment]  # nn.Module hides its attributes
+        return gated

@@ -1,0 +1,69 @@
+"""Commands that take an architecture, or a recogniser, out of the run that found it."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class ModelFormat(StrEnum):
+    """What a model is written as."""
+
+    torchscript = "torchscript"
+    onnx = "onnx"
+
+
+class TextFormat(StrEnum):
+    """How texts are printed."""
+
+    text = "text"
+    json = "json"
+
+
+Checkpoint = Annotated[
+    Path, typer.Argument(help="A checkpoint, such as RUN/checkpoints/run/best-00000100")
+]
+
+
+def allocation(checkpoint: Checkpoint) -> None:
+    """Print a checkpoint's groups as YAML that `--set model.allocation=FILE` reads."""
+    from tuneprune.show import allocation_yaml
+    from tuneprune.training.recogniser import open_checkpoint
+
+    print(allocation_yaml(open_checkpoint(checkpoint).allocation), end="")
+
+
+def transcribe(
+    checkpoint: Checkpoint,
+    files: Annotated[list[Path], typer.Argument(help="Recordings, at any sample rate.")],
+    text_format: Annotated[
+        TextFormat, typer.Option("--format", help="text: a line a file, a tab behind its name.")
+    ] = TextFormat.text,
+) -> None:
+    """Print what a checkpoint recognises in recordings."""
+    from tuneprune.training.recogniser import load_model
+
+    texts = load_model(checkpoint).transcribe(files)
+    if text_format is TextFormat.json:
+        rows = [{"audio": str(p), "text": text} for p, text in zip(files, texts, strict=True)]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for path, text in zip(files, texts, strict=True):
+            print(f"{path}\t{text}")
+
+
+def export(
+    checkpoint: Checkpoint,
+    model_format: Annotated[ModelFormat, typer.Option("--format", help="What to write.")],
+    out: Annotated[Path, typer.Option(help="The file; labels and settings go to OUT.json")],
+) -> None:
+    """Write the model of a checkpoint as a file that runs without tuneprune."""
+    from tuneprune.training.export import export_model
+
+    written = export_model(
+        checkpoint, out, "onnx" if model_format is ModelFormat.onnx else "torchscript"
+    )
+    for path in written:
+        print(f"{path}  {path.stat().st_size:,} bytes")

@@ -1,0 +1,201 @@
+"""Commands that look at what sweeps have found."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuneprune.commands.options import Format, TableFormat, sweep_folder, warn, width
+
+app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
+
+
+class Block(StrEnum):
+    """What a comparison draws with replacement."""
+
+    utterance = "utterance"
+    speaker = "speaker"
+
+
+@app.command("list")
+def list_(
+    root: Annotated[Path, typer.Argument(help="Folder of sweeps.")] = Path("results"),
+    table_format: Format = TableFormat.text,
+) -> None:
+    """List the sweeps in a folder."""
+    from tuneprune.results import list_sweeps
+    from tuneprune.show import print_table
+
+    found = list_sweeps(root)
+    readable = found.filter(found["trials"].is_valid()).drop_columns("problem")
+    print_table(readable, table_format.value, width())
+    problems = found.filter(found["problem"].is_valid()).to_pylist()
+    warn([f"{row['folder']}: {row['problem']}" for row in problems])
+
+
+@app.command("show")
+def show(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Show the trials of a sweep, the best on dev first, failed ones last."""
+    from tuneprune.results import open_results
+    from tuneprune.show import print_table, ranked_trials, trial_columns
+
+    results = open_results(sweep_folder(sweep))
+    table = trial_columns(results, ranked_trials(results))
+    print_table(table, table_format.value, width(), searched=results.searched())
+    warn(results.warnings)
+
+
+@app.command("best")
+def best(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    metric: Annotated[str, typer.Option(help="Lowest is best.")] = "dev_wer",
+    k: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Show the best finished trials of a sweep, the baseline among them."""
+    from tuneprune.results import open_results
+    from tuneprune.show import print_table, trial_columns
+
+    results = open_results(sweep_folder(sweep))
+    table = trial_columns(results, results.best(metric, k), metric)
+    print_table(table, table_format.value, width(), searched=results.searched())
+    warn(results.warnings)
+
+
+@app.command("compare")
+def compare(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    a: Annotated[str, typer.Argument(help="A trial.")],
+    b: Annotated[str, typer.Argument(help="The trial to compare it with.")],
+    split: Annotated[
+        str | None, typer.Option(help="What both recognised. Default: the test split")
+    ] = None,
+    by: Annotated[
+        Block, typer.Option(help="Draw utterances, or all of a speaker together.")
+    ] = Block.utterance,
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Say whether trial A differs from trial B by more than chance."""
+    from tuneprune.results import compare_trials, open_results
+    from tuneprune.show import comparison_row, print_table
+
+    results = open_results(sweep_folder(sweep))
+    chosen = split or results.split_name("test")
+    found = compare_trials(
+        results, a, b, split=chosen, block="speaker" if by is Block.speaker else "utterance"
+    )
+    print_table(comparison_row(a, b, found), table_format.value, width())
+    if table_format in (TableFormat.text, TableFormat.markdown):
+        print(
+            f"\nWord error rates on {chosen}. Difference (A minus B) and its 95 % interval, low to"
+        )
+        print(f"high, in points; by paired bootstrap over {by.value}s.")
+    warn(results.warnings)
+
+
+@app.command("pool")
+def pool(
+    sweeps: Annotated[
+        list[Path], typer.Argument(help="Folders of sweeps, or their names.", metavar="SWEEP...")
+    ],
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Pool the seeds of each setting, and compare it with the baselines of the same seeds."""
+    from tuneprune.results import open_results, pool_seeds
+    from tuneprune.show import print_table
+
+    opened = [open_results(sweep_folder(sweep)) for sweep in sweeps]
+    searched = sorted({name for results in opened for name in results.searched()})
+    print_table(pool_seeds(opened), table_format.value, width(), searched=searched)
+    if table_format in (TableFormat.text, TableFormat.markdown):
+        print(
+            "\nLow and high are ends of 95 % intervals, by bootstrap over speakers. The difference"
+        )
+        print("is on test, to the baselines of the same seeds, in points.")
+    for results in opened:
+        warn(results.warnings)
+
+
+@app.command("scorers")
+def scorers(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    trial: Annotated[str, typer.Argument(help="A trial that adapted.")],
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Show how far the scorers of a trial agree on the order of groups, and on what to change."""
+    from tuneprune.results import open_results
+    from tuneprune.show import print_table
+
+    results = open_results(sweep_folder(sweep))
+    table = results.scorer_agreement(trial).drop_columns(["sweep_id", "trial_id"])
+    print_table(table, table_format.value, width())
+    if table_format in (TableFormat.text, TableFormat.markdown):
+        print(
+            "\nRank correlation: Spearman's. Overlap: of the groups that either drops (grows), the"
+        )
+        print("share that both do.")
+    warn(results.warnings)
+
+
+@app.command("sql")
+def sql(
+    query: Annotated[str, typer.Argument(help="Over trials, steps, evaluations, ...")],
+    path: Annotated[Path, typer.Argument(help="Folder of a sweep, or of sweeps.")] = Path(
+        "results"
+    ),
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Run a query over the tables with DuckDB."""
+    from tuneprune.results import open_results
+    from tuneprune.show import print_answer
+
+    results = open_results(sweep_folder(path))
+    print_answer(results.sql(query), table_format.value, width())
+    warn(results.warnings)
+
+
+@app.command("plot")
+def plot(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures. Default: SWEEP/plots")
+    ] = None,
+    trial: Annotated[
+        str | None, typer.Option(help="Whose allocation to draw. Default: the best trial's")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Whose error rate to draw. Default: the dev split's")
+    ] = None,
+) -> None:
+    """Draw WER over steps with the events marked, and an allocation before and after."""
+    from tuneprune.results import open_results
+    from tuneprune.show import draw_plots
+
+    folder = sweep_folder(sweep)
+    results = open_results(folder)
+    for path in draw_plots(results, out or folder / "plots", trial, split):
+        print(path)
+    warn(results.warnings)
+
+
+@app.command("export")
+def export(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    tables: Annotated[
+        str | None,
+        typer.Option(help="Default: trials,adaptations,allocations,utterances", metavar="A,B,..."),
+    ] = None,
+) -> None:
+    """Put tables of a sweep into a small folder that can be kept, and opened, like a sweep's."""
+    from tuneprune.results import EXPORTED, export_sweep, open_results
+
+    results = open_results(sweep_folder(sweep))
+    names = EXPORTED if tables is None else [name.strip() for name in tables.split(",")]
+    for path in export_sweep(results, out, tables=names):
+        print(f"{path}  {path.stat().st_size:,} bytes")
+    warn(results.warnings)

@@ -1,0 +1,99 @@
+"""Commands that train: one model described, one run, a whole sweep."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tuneprune.commands.options import Overrides, Restart, width
+from tuneprune.config import build_config, read_run_settings
+
+
+def describe(
+    config: Annotated[Path, typer.Argument(help="A run's YAML, or a search space.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    labels: Annotated[
+        int | None,
+        typer.Option(min=2, help="Outputs with the blank; default: those of the corpus."),
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Print blocks, modules, groups, costs and totals of a model, without training it."""
+    from tuneprune.models.describe import describe_model
+    from tuneprune.show import describe_table
+    from tuneprune.training.prepare import count_labels
+
+    run = build_config(read_run_settings(config, overrides or ()))
+    number, source = (labels, "option") if labels is not None else count_labels(run)
+    description = describe_model(run, num_labels=number, num_labels_from=source)
+    if as_json:
+        print(json.dumps(description, indent=2))
+    else:
+        Console(width=width()).print(describe_table(description))
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A run's YAML, or a space, whose base is taken.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: results/NAME")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Data-parallel workers; above 1 through Ray Train.")
+    ] = None,
+    overrides: Overrides = None,
+    restart: Restart = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this run from its last checkpoint.")
+    ] = False,
+) -> None:
+    """Train one recogniser and record it like a sweep of one trial."""
+    from tuneprune.show import print_run
+    from tuneprune.sweep.single import train_single
+
+    changes = [*(overrides or ()), *([f"training.workers={workers}"] if workers else [])]
+    run = build_config(read_run_settings(config, changes))
+    folder = out or Path("results") / config.stem
+    summary = train_single(run, name=config.stem, out=folder, restart=restart, resume=resume)
+    print_run(summary, folder, Console(width=width()))
+    if summary.status == "diverged":
+        raise typer.Exit(1)
+
+
+def sweep(
+    space: Annotated[Path, typer.Argument(help="A search space, such as search_spaces/*.yaml")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the sweep. Default: results/NAME")
+    ] = None,
+    overrides: Overrides = None,
+    restart: Restart = False,
+    max_concurrent: Annotated[
+        int | None, typer.Option(min=1, help="At most so many trials at once.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be trained, where and on what.")
+    ] = False,
+) -> None:
+    """Train a baseline and the trials of a search space, and say which setting was best."""
+    from tuneprune.sweep.dry_run import dry_run
+    from tuneprune.sweep.dry_run_screen import render_dry_run
+    from tuneprune.sweep.live import LiveTable, print_outcome
+    from tuneprune.sweep.space import load_space
+    from tuneprune.sweep.study import run_sweep
+
+    loaded = load_space(space, overrides or ())
+    if dry:
+        plan = dry_run(loaded, max_concurrent=max_concurrent)
+        Console(width=width()).print(render_dry_run(plan))
+        return
+    outcome = run_sweep(
+        loaded,
+        out=out or Path("results") / loaded.name,
+        restart=restart,
+        max_concurrent=max_concurrent,
+        live=LiveTable(loaded),
+    )
+    print_outcome(outcome, Console(width=width()))
+    if outcome.best is None:
+        raise typer.Exit(1)

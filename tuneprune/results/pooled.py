@@ -1,0 +1,271 @@
+"""Pool runs that differ in their seed only: one error rate for a setting, not one for a run.
+
+Errors and words of all seeds are summed. Intervals come from draws of speakers, each with what all
+seeds recognised of it: another seed is no new speaker.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.compare import (
+    check_same_utterances,
+    paired_bootstrap,
+    wer_interval,
+    word_errors,
+)
+from tuneprune.results.reader import Results
+from tuneprune.results.settings import with_settings
+from tuneprune.results.settle import pieces
+
+_ROLES: tuple[Literal["dev", "test"], ...] = ("dev", "test")
+_COUNTED = ("utterance_id", "speaker", "num_ref_words", "substitutions", "deletions", "insertions")
+_INT, _FLOAT = pa.int64(), pa.float64()
+
+POOLED = pa.schema(
+    {
+        "is_baseline": pa.bool_(),
+        "seeds": _INT,
+        "unfinished": _INT,
+        **dict.fromkeys(("dev_wer", "dev_low", "dev_high"), _FLOAT),
+        **dict.fromkeys(("test_wer", "test_low", "test_high"), _FLOAT),
+        "paired_seeds": _INT,
+        **dict.fromkeys(("difference", "difference_low", "difference_high"), _FLOAT),
+        "probability_of_improvement": _FLOAT,
+        "params": _INT,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """A trial, with what it recognised last of dev and test; of nothing, if it did not finish."""
+
+    sweep: str
+    trial: str
+    seed: int
+    settings: str  # searched ones but for the seed, as JSON
+    is_baseline: bool
+    config: dict[str, Any]
+    params: int | None
+    finished: bool
+    recognised: Mapping[str, pa.Table]
+
+    @property
+    def pair_key(self) -> tuple[int, str]:
+        """What a run shares with its baseline: its seed, and all but its adaptation."""
+        return self.seed, _without(self.config, "adaptation")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draws:
+    samples: int
+    seed: int
+
+
+def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 0) -> pa.Table:
+    """Return a row for each setting of the searched fields other than the seed, best on dev first.
+
+    The columns, after one for each searched field:
+
+    - ``is_baseline``; ``seeds``, how many runs are pooled, each of another seed and finished;
+      ``unfinished``, how many seeds have no run that finished: the others may be the lucky ones;
+    - ``dev_wer``, ``dev_low``, ``dev_high`` and the same of test: the pooled word error rate, a
+      fraction, and its 95 % interval; null if no run finished;
+    - ``paired_seeds``, of how many seeds there is a finished baseline too: a run with the same
+      settings but for those of its adaptation. Of these seeds, on test: ``difference`` to the
+      baselines, ``difference_low``, ``difference_high`` and ``probability_of_improvement``, as in
+      ``Comparison``; null if there are none, and for baselines;
+    - ``params``, the mean over the pooled runs.
+
+    Runs of one setting and one seed are one run made twice; the first that finished counts.
+
+    Args:
+        sweeps: sweeps, or folders of them, that search the same fields, not counting the seed.
+        samples: draws of each bootstrap.
+        seed: of the draws.
+
+    Raises:
+        ResultsError: the sweeps search different fields; runs of one setting differ in more than
+            their seed; a finished run has kept no utterances, or others than its baseline; or
+            there are fewer than two speakers to draw.
+    """
+    runs = [run for results in sweeps for run in _runs_of(results)]
+    searched = _searched(runs)
+    pools: dict[tuple[str, bool], dict[int, _Run]] = {}
+    for run in runs:
+        pool = pools.setdefault((run.settings, run.is_baseline), {})
+        if run.seed not in pool or (run.finished and not pool[run.seed].finished):
+            pool[run.seed] = run
+    baselines = {
+        run.pair_key: run
+        for (_, is_baseline), pool in pools.items()
+        for run in pool.values()
+        if is_baseline and run.finished
+    }
+    draws = _Draws(samples=samples, seed=seed)
+    rows = [_pooled(list(pool.values()), baselines, draws) for pool in pools.values()]
+    table = pa.Table.from_pylist(rows, schema=POOLED.append(pa.field("settings", pa.string())))
+    keys = [(name, "ascending") for name in ("dev_wer", "is_baseline", "settings")]
+    return with_settings(table.sort_by(keys)).select([*searched, *POOLED.names])
+
+
+def _runs_of(results: Results) -> list[_Run]:
+    trials = results.table("trials").to_pylist()
+    recognised: dict[str, dict[tuple[str, str], pa.Table]] = {}
+    if any(row["status"] == "finished" for row in trials):
+        recognised = {role: _last_recognised(results, role) for role in _ROLES}
+    return [_run(row, recognised) for row in trials]
+
+
+def _run(row: Mapping[str, Any], recognised: Mapping[str, Mapping[Any, pa.Table]]) -> _Run:
+    finished = row["status"] == "finished"
+    found: dict[str, pa.Table] = {}
+    for role in _ROLES if finished else ():
+        key = (row["sweep_id"], row["trial_id"])
+        if key not in recognised[role]:
+            raise ResultsError("trial", row["trial_id"], f"has kept no utterances of {role}")
+        found[role] = recognised[role][key]
+    return _Run(
+        sweep=row["sweep_id"],
+        trial=row["trial_id"],
+        seed=row["seed"],
+        settings=_without(json.loads(row["settings"]), "seed"),
+        is_baseline=row["is_baseline"],
+        config=json.loads(row["config"] or "{}"),
+        params=row["params"],
+        finished=finished,
+        recognised=found,
+    )
+
+
+def _last_recognised(
+    results: Results, role: Literal["dev", "test"]
+) -> dict[tuple[str, str], pa.Table]:
+    """Return the counts of every trial's last recognition of a split, by sweep and trial."""
+    rows = results.table("utterances")
+    rows = rows.filter(pc.equal(rows["split"], results.split_name(role)))
+    found: dict[tuple[str, str], pa.Table] = {}
+    for piece in pieces(rows, ("sweep_id", "trial_id", "step")):  # the last step comes last
+        found[piece["sweep_id"][0].as_py(), piece["trial_id"][0].as_py()] = piece.select(_COUNTED)
+    return found
+
+
+def _searched(runs: Sequence[_Run]) -> list[str]:
+    """Return the searched fields but for the seed; refuse sweeps that search different ones."""
+    names: dict[str, set[str]] = {}
+    for run in runs:
+        # A baseline has none of its adaptation's, so it can not tell what its sweep searches.
+        if not run.is_baseline:
+            names.setdefault(run.sweep, set()).update(json.loads(run.settings))
+    first = next(iter(names), "")
+    for sweep, found in names.items():
+        odd = sorted(found ^ names[first])
+        if odd:
+            remedy = f"only one of it and {first} searches {odd[0]}; pool sweeps of the same fields"
+            raise ResultsError("sweep", sweep, remedy)
+    return sorted({name for run in runs for name in json.loads(run.settings)})
+
+
+def _pooled(
+    pool: Sequence[_Run], baselines: Mapping[tuple[int, str], _Run], draws: _Draws
+) -> dict[str, object]:
+    """Return the row of one setting: ``pool`` holds one run of each seed."""
+    _check_one_setting(pool)
+    finished = [run for run in pool if run.finished]
+    row: dict[str, object] = {
+        "settings": pool[0].settings,
+        "is_baseline": pool[0].is_baseline,
+        "seeds": len(finished),
+        "unfinished": len(pool) - len(finished),
+        "paired_seeds": 0,
+    }
+    if not finished:
+        return row
+    for role in _ROLES:
+        row |= _error_rate(role, [run.recognised[role] for run in finished], draws)
+    params = [run.params for run in finished if run.params is not None]
+    row["params"] = round(sum(params) / len(params)) if params else None
+    if not pool[0].is_baseline:
+        row |= _difference(finished, baselines, draws)
+    return row
+
+
+def _error_rate(role: str, recognised: Sequence[pa.Table], draws: _Draws) -> dict[str, object]:
+    rows = pa.concat_tables(recognised)
+    errors, words = word_errors(rows), rows["num_ref_words"].to_numpy()
+    low, high = wer_interval(
+        errors, words, blocks=_speakers(rows), samples=draws.samples, seed=draws.seed
+    )
+    rate = errors.sum() / words.sum()
+    return {f"{role}_wer": float(rate), f"{role}_low": low, f"{role}_high": high}
+
+
+def _difference(
+    runs: Sequence[_Run], baselines: Mapping[tuple[int, str], _Run], draws: _Draws
+) -> dict[str, object]:
+    pairs = [
+        (run.recognised["test"], baselines[run.pair_key].recognised["test"])
+        for run in runs
+        if run.pair_key in baselines
+    ]
+    if not pairs:
+        return {}
+    for a, b in pairs:
+        check_same_utterances(a, b, "test")
+    rows_a, rows_b = (pa.concat_tables(side) for side in zip(*pairs, strict=True))
+    found = paired_bootstrap(
+        word_errors(rows_a),
+        word_errors(rows_b),
+        rows_a["num_ref_words"].to_numpy(),
+        blocks=_speakers(rows_a),
+        samples=draws.samples,
+        seed=draws.seed,
+    )
+    return {
+        "paired_seeds": len(pairs),
+        "difference": found.difference,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "probability_of_improvement": found.probability_of_improvement,
+    }
+
+
+def _check_one_setting(pool: Sequence[_Run]) -> None:
+    first, *others = [run for run in pool if run.config] or pool
+    for run in others:
+        path = _first_difference(first.config, run.config)
+        if run.config and path is not None:
+            remedy = (
+                f"differs from trial {first.trial} of {first.sweep} in {path}, which was not "
+                "searched; pool sweeps that share all but what they search and the seed"
+            )
+            raise ResultsError("trial", f"{run.trial} of {run.sweep}", remedy)
+
+
+def _first_difference(a: object, b: object, path: str = "") -> str | None:
+    """Return the dotted path of a setting that differs, the seed of the run aside."""
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return None if a == b else path
+    for name in sorted(a.keys() | b.keys()):
+        below = f"{path}.{name}" if path else name
+        if below != "seed":
+            found = _first_difference(a.get(name), b.get(name), below)
+            if found is not None:
+                return found
+    return None
+
+
+def _speakers(rows: pa.Table) -> "np.ndarray[Any, Any]":
+    return np.array(rows["speaker"].to_pylist())
+
+
+def _without(settings: Mapping[str, object], name: str) -> str:
+    """Return settings but for one as JSON, the same text for the same settings."""
+    return json.dumps({key: settings[key] for key in settings if key != name}, sort_keys=True)

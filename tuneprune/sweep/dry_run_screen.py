@@ -1,0 +1,108 @@
+"""The screen of a dry run: what would be trained, of what size, and what is missing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tuneprune.sweep.dry_run import DryRun, PlannedExchange, PlannedModel
+from tuneprune.sweep.search import Proposal
+from tuneprune.sweep.space import Space
+from tuneprune.sweep.wording import short_settings
+
+MOST_ROWS = 40
+
+
+def render_dry_run(plan: DryRun) -> RenderableType:
+    """Return the screen, in the width of whatever it is printed on."""
+    space = plan.space
+    sampler = space.search.sampler.kind
+    counts = f"{_counted(plan.baselines, 'baseline')} and {_counted(plan.trials, 'trial')}"
+    ranges: list[RenderableType] = [] if space.is_grid else [_ranges(space), Text()]
+    lines: list[RenderableType] = [
+        Text(space.question.strip(), style="bold"),
+        Text(f"{space.name}: {counts} by {sampler}; nothing is trained now"),
+        Text(),
+        *ranges,
+        *_runs(plan),
+        Text(),
+        _models(plan.models),
+        Text(),
+        *[_exchange(one) for one in plan.exchanges],
+        Text(),
+        Text(f"trials: {plan.machine}"),
+        *[Text(line) for line in plan.inputs],
+        Text("ready" if plan.ready else "note: something is missing here, see above"),
+    ]
+    return Group(*lines)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _ranges(space: Space) -> Table:
+    table = _table("searched field", "range", "only when")
+    for path, parameter in space.search.space.items():
+        spec = parameter.spec()
+        when = spec.pop("when", {})
+        table.add_row(Text(path), Text(_listed(spec)), Text(_listed(when)))
+    return table
+
+
+def _listed(spec: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {json.dumps(value)}" for key, value in spec.items())
+
+
+def _runs(plan: DryRun) -> list[RenderableType]:
+    shown = plan.runs[:MOST_ROWS]
+    table = _table("trial", "settings")
+    for run in shown:
+        table.add_row(Text(run.trial_id), Text(_settings(run)))
+    if not plan.space.is_grid:
+        title = "First proposals, as far as outcomes do not change them:"
+        return [Text(title), Padding(table, (0, 0, 0, 2))]
+    hidden = len(plan.runs) - len(shown)
+    return [table, *([Text(f"... and {hidden:,} more")] if hidden else [])]
+
+
+def _settings(run: Proposal) -> str:
+    settings = short_settings(run.values)
+    return ", ".join(part for part in ("baseline" * run.is_baseline, settings) if part)
+
+
+def _models(models: Sequence[PlannedModel]) -> Table:
+    table = _table("model", "parameters", "prunable", "groups", numbers=3)
+    for model in models:
+        found = model.description
+        counts = (found["total_params"], found["prunable_params"], found["groups"])
+        assumed = ", labels assumed" if found["num_labels_from"] == "assumed" else ""
+        name = f"{short_settings(model.settings) or 'base'} ({found['num_labels']} labels{assumed})"
+        table.add_row(Text(name), *(f"{count:,}" for count in counts))
+    return table
+
+
+def _exchange(one: PlannedExchange) -> RenderableType:
+    where = f"{short_settings(one.settings)}: " if one.settings else ""
+    moved = f"{one.fewest}" if one.fewest == one.most else f"{one.fewest} to {one.most}"
+    events = "one event" if len(one.times) == 1 else f"each of {len(one.times)} events"
+    lines = (
+        f"{where}delta {one.delta:g}, {one.rule}",
+        f"{events} drops up to {one.budget:,} of {one.prunable:,} {one.unit}: "
+        f"{moved} of {one.groups} groups",
+        f"at {', '.join(one.times)}{'' if one.times[0].startswith('step') else ' of training'}",
+    )
+    return Group(Text(lines[0]), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines[1:]))
+
+
+def _table(first: str, *others: str, numbers: int = 0) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for place, name in enumerate(others):
+        right = place >= len(others) - numbers
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+    return table

@@ -1,0 +1,142 @@
+"""The one screen that ends a sweep: the best trial, its baseline, and how sure that is."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tuneprune.sweep.commands import shell_command
+from tuneprune.sweep.folder import shown_path
+from tuneprune.sweep.outcome import SweepOutcome, TrialRow, settings_of
+from tuneprune.sweep.wording import cut, duration, percent, points, short
+
+
+def print_outcome(outcome: SweepOutcome, console: Console) -> None:
+    """Print the screen that ends a sweep. Commands are not wrapped: they are to be copied."""
+    console.print(_report(outcome))
+    for command in _commands(outcome):
+        console.print(command, soft_wrap=True)
+
+
+def render_outcome(outcome: SweepOutcome) -> RenderableType:
+    """Return the screen that ends a sweep, in the width of whatever it is printed on."""
+    return Group(_report(outcome), *_commands(outcome))
+
+
+def _report(outcome: SweepOutcome) -> RenderableType:
+    lines: list[RenderableType] = [*_reread(outcome), Text(outcome.question, style="bold"), Text()]
+    if outcome.best is None:
+        lines.append(Text("No trial finished.", style="red"))
+    else:
+        lines.append(Text(f"Best of {_compared_trials(outcome)}, chosen on dev: ", style="green"))
+        settings = Text(f"{outcome.best['trial_id']}  {_full_settings(outcome.best)}")
+        lines.append(Padding(settings, (0, 0, 0, 2)))
+    lines += [Text(), _error_rates(outcome), *_several(outcome), *_verdict(outcome), Text()]
+    lines += [*_failures(outcome.failures), _summary(outcome)]
+    return Group(*lines)
+
+
+def _reread(outcome: SweepOutcome) -> list[Text]:
+    if not outcome.reread:
+        return []
+    ended = datetime.fromtimestamp(outcome.finished_s).strftime("%Y-%m-%d %H:%M")
+    return [Text(f"finished on {ended}; read, not trained again (--restart trains anew)"), Text()]
+
+
+def _full_settings(row: TrialRow) -> str:
+    return ", ".join(f"{path}={short(value)}" for path, value in settings_of(row).items())
+
+
+def _compared_trials(outcome: SweepOutcome) -> str:
+    finished = outcome.counts.get("finished", 0) - outcome.baselines.finished
+    return f"{finished} finished trial{'' if finished == 1 else 's'}"
+
+
+def _error_rates(outcome: SweepOutcome) -> Table:
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    table.add_column("")
+    for title in ("dev WER", "dev CER", "test WER", "test CER", "parameters", "minutes"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in (("best", outcome.best), ("baseline", outcome.baseline)):
+        if row is None:
+            continue
+        if row["status"] != "finished":
+            table.add_row(name, Text(row["status"]))
+            continue
+        rates = [
+            percent(row[f"{split}_{rate}"]) for split in ("dev", "test") for rate in ("wer", "cer")
+        ]
+        table.add_row(name, *rates, f"{row['params']:,}", f"{row['train_s'] / 60:.1f}")
+    return table
+
+
+def _verdict(outcome: SweepOutcome) -> list[Text]:
+    found = outcome.comparison
+    if found is None:
+        return [Text(), Text(f"Not compared with the baseline: {outcome.not_compared}")]
+    clear = "no clear difference" if found.low <= 0 <= found.high else "a clear difference"
+    # Utterances of one speaker are alike: drawn one by one, they say nothing of other speakers.
+    among = "" if outcome.block == "speaker" else " within these speakers"
+    return [
+        Text(),
+        Text(
+            f"Test WER, best minus baseline: {points(found.difference)} points, 95 % interval "
+            f"[{points(found.low)}, {points(found.high)}]: {clear}{among}."
+        ),
+        Text(
+            f"(paired bootstrap over {outcome.blocks} {outcome.block}s; chance that the best is "
+            f"better: {100 * found.probability_of_improvement:.0f} %)"
+        ),
+        Text(
+            f"The best of {_compared_trials(outcome)} was chosen on dev, which flatters its dev "
+            f"WER; its test WER\nhad no part in the choice. {_seeds(outcome.seeds)}"
+        ),
+    ]
+
+
+def _several(outcome: SweepOutcome) -> list[Text]:
+    count = outcome.baselines.recorded
+    if count < 2:
+        return []
+    seeds = f"{outcome.seeds} seed{'' if outcome.seeds == 1 else 's'}"
+    if outcome.best is None:
+        return [Text(), Text(f"{count} baselines, {seeds}; the first is shown.")]
+    return [
+        Text(),
+        Text(
+            f"{count} settings of seed and model, each with a baseline of its own ({seeds}); "
+            "shown is that of\nthe best trial."
+        ),
+    ]
+
+
+def _seeds(seeds: int) -> str:
+    if seeds == 1:
+        return "One seed: another may rank otherwise."
+    return f"Best of {seeds} seeds, so luck is in it: see `results pool`."
+
+
+def _failures(failures: Sequence[TrialRow]) -> list[Text]:
+    if not failures:
+        return []
+    lines = [Text(f"{len(failures)} trial(s) failed or diverged:", style="red")]
+    for row in failures[:5]:
+        lines.append(cut(f"  {row['trial_id']} {row['status']}: {row['reason'] or 'unknown'}"))
+    if len(failures) > 5:
+        lines.append(Text(f"  ... and {len(failures) - 5} more"))
+    return [*lines, Text()]
+
+
+def _summary(outcome: SweepOutcome) -> Text:
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    return Text(f"{ended} in {duration(outcome.seconds)}. Tables: {shown_path(outcome.path)}")
+
+
+def _commands(outcome: SweepOutcome) -> list[Text]:
+    path = shown_path(outcome.path)
+    query = "select trial_id, test_wer from trials"
+    commands = [("show", path), ("best", path), ("sql", query, path)]
+    return [Text(f"  {shell_command('tuneprune', 'results', *parts)}") for parts in commands]

@@ -1,0 +1,100 @@
+"""What can be wrong with a search before any of it runs: found here, named in one line."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tuneprune.config import RunConfig
+from tuneprune.errors import ConfigError
+from tuneprune.sweep.preparation import needs_preparation
+from tuneprune.sweep.ranges import Parameter, Values, applies, listed
+
+Parameters = Mapping[str, Parameter]
+Shared = Mapping[str, Any]
+BuildTrial = Callable[[Values], RunConfig]
+
+
+def check_shares(parameters: Parameters, shared: Shared) -> None:
+    """Refuse fields that two parts of the space decide, and those that all trials must share."""
+    for path, value in shared.items():
+        if path in parameters:
+            raise ConfigError(f"search.set.{path}", value, "is searched too; keep one of the two")
+        if path.split(".")[0] != "adaptation":
+            remedy = "must be the same for the baseline; set it in base"
+            raise ConfigError(f"search.set.{path}", value, remedy)
+    for path, parameter in parameters.items():
+        if path in ("training", "training.workers", "training.num_threads"):
+            remedy = "must be the same for all trials and the baseline; set it in base"
+            raise ConfigError(f"search.space.{path}", path, remedy)
+        if needs_preparation(path) and parameter.choice is None:
+            remedy = "must be a choice, because each value needs a corpus or features of its own"
+            raise ConfigError(f"search.space.{path}", list(parameter.ends), remedy)
+
+
+def check_conditions(parameters: Parameters) -> None:
+    """Refuse conditions on fields that come later, are not searched, or never have the value."""
+    earlier: dict[str, Parameter] = {}
+    for path, parameter in parameters.items():
+        for on, wanted in parameter.when.items():
+            field = f"search.space.{path}.when.{on}"
+            if on not in earlier:
+                known = ", ".join(earlier) or "none"
+                raise ConfigError(field, wanted, f"must be searched before {path} (are: {known})")
+            for value in listed(wanted):
+                if not earlier[on].allows(value):
+                    raise ConfigError(field, value, f"is no choice or int that {on} can be")
+        earlier[path] = parameter
+
+
+def check_samples(parameters: Parameters, shared: Shared, build: BuildTrial) -> None:
+    """Build a run at every end of every range, so that none fails once the sweep is under way."""
+    try:
+        build(_sample_with(parameters, "", None))
+    except ConfigError as error:
+        raise _located(parameters, shared, error) or error from None
+    for path, parameter in parameters.items():
+        for value in parameter.ends:
+            try:
+                build(_sample_with(parameters, path, value))
+            except ConfigError as error:
+                located = _located(parameters, shared, error)
+                remedy = f"{error.field}: {error.remedy}"
+                raise located or ConfigError(f"search.space.{path}", value, remedy) from None
+
+
+def check_grid(combinations: list[dict[str, Any]], build: BuildTrial) -> None:
+    """Build every run of a grid."""
+    for values in combinations:
+        try:
+            build(values)
+        except ConfigError as error:
+            remedy = f"do not go together: {error.field}: {error.remedy}; see `when`"
+            raise ConfigError("search.space", values, remedy) from None
+
+
+def _located(parameters: Parameters, shared: Shared, error: ConfigError) -> ConfigError | None:
+    """Say where in the space file the field of ``error`` is to be mended, if it is a single one."""
+    for section, paths in (("space", parameters), ("set", shared)):
+        for known in paths:
+            if error.field == known or error.field.startswith(f"{known}."):
+                return ConfigError(f"search.{section}.{error.field}", error.value, error.remedy)
+    if error.value is None:
+        remedy = f"{error.remedy}; give it in search.space or in search.set"
+        return ConfigError(error.field, error.value, remedy)
+    return None
+
+
+def _sample_with(parameters: Parameters, focus: str, value: object) -> dict[str, Any]:
+    """Return ``value`` at ``focus``, what that needs to apply, and else the lowest values.
+
+    Of no field (an empty ``focus``), the lowest values of all.
+    """
+    wanted = {focus: value}
+    for path in reversed(list(parameters)):
+        if path in wanted:
+            for on, allowed in parameters[path].when.items():
+                wanted.setdefault(on, listed(allowed)[0])
+    sample: dict[str, Any] = {}
+    for path, parameter in parameters.items():
+        if applies(parameter, sample):
+            sample[path] = wanted.get(path, parameter.ends[0])
+    return sample

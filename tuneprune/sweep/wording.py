@@ -1,0 +1,46 @@
+"""How a sweep's settings, rates and times are said to people. Fits 100 columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+WIDTH = 100
+
+
+def short_settings(values: Mapping[str, Any]) -> str:
+    """Return searched settings on one line, by the last part of their paths."""
+    return ", ".join(f"{path.split('.')[-1]} {short(value)}" for path, value in values.items())
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as a person reads error rates."""
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def points(difference: float | None) -> str:
+    """Return a difference of two fractions in percentage points, with its sign."""
+    return "-" if difference is None else f"{100 * difference:+.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as ``2 h 05 min``, ``5 min 10 s`` or ``9 s``."""
+    if seconds != seconds:
+        return "unknown time"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_min:02d} min"
+    return f"{minutes} min {rest_s:02d} s" if minutes else f"{rest_s} s"
+
+
+def short(value: object) -> str:
+    """Return a value with as many digits as a person reads."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def cut(line: str) -> Text:
+    """Return a line that fits, never taken for markup."""
+    text = Text(line)
+    text.truncate(WIDTH, overflow="ellipsis")
+    return text

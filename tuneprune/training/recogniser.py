@@ -1,0 +1,192 @@
+"""A trained recogniser, taken out of its run: audio in, text out.
+
+It knows checkpoints and recordings; neither the corpus nor the sweep that it comes from is needed.
+
+Shapes: S samples, T frames, F mel bins, B utterances.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch import Tensor
+
+from tuneprune.config import RunConfig
+from tuneprune.data.batching import eval_batches
+from tuneprune.data.corpus import read_audio
+from tuneprune.data.log_mel import log_mel
+from tuneprune.data.text import LabelSet
+from tuneprune.data.torchaudio_door import load_torchaudio
+from tuneprune.errors import CheckpointError, CorpusError
+from tuneprune.models.ctc import CtcModel
+from tuneprune.structure.gates import fold_gates_
+from tuneprune.training.batches import collate
+from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.decode import greedy_ctc
+from tuneprune.training.step import autocast
+
+RECORDINGS_AT_A_TIME = 1024
+"""Features of so many recordings are held in memory: 0.3 GB for 10 s each and 80 mel bins."""
+_NAMED_CHECKPOINTS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Recogniser:
+    """A model ready to recognise, on whatever device its parameters are moved to.
+
+    Args:
+        model: in evaluation mode and without gates; features [B, T, F] and their lengths [B] in,
+            log-probabilities and encoder frames out.
+        labels: what the model's outputs stand for.
+        config: the run that it was trained in.
+    """
+
+    model: CtcModel
+    labels: LabelSet
+    config: RunConfig
+
+    def transcribe(self, paths: Sequence[str | Path]) -> list[str]:
+        """Return the text of each recording, in the order given.
+
+        Any sample rate and any format that soundfile reads; channels are averaged. Features,
+        batches, precision and decoding are those by which the run evaluated its splits.
+
+        Raises:
+            CorpusError: a recording is missing, empty or not audio; found before any is recognised.
+        """
+        recordings = [Path(path) for path in paths]
+        duration_s = np.array([_duration_s(path) for path in recordings])
+        longest_first = np.argsort(-duration_s, kind="stable")
+        texts: dict[int, str] = {}
+        for start in range(0, len(recordings), RECORDINGS_AT_A_TIME):
+            # In the order given, for the recogniser of a run then makes the run's own batches.
+            part = np.sort(longest_first[start : start + RECORDINGS_AT_A_TIME])
+            features = [self._read(recordings[i], float(duration_s[i])) for i in part]
+            texts.update(zip(part.tolist(), self._recognise(features), strict=True))
+        return [texts[i] for i in range(len(recordings))]
+
+    def transcribe_samples(
+        self, samples: Tensor | npt.NDArray[np.floating], sample_rate_hz: int
+    ) -> str:
+        """Return the text of one recording that is in memory.
+
+        Args:
+            samples: floating-point numbers in [-1, 1], [S] or [S, channels].
+            sample_rate_hz: their rate; they are resampled to that of the features.
+
+        Raises:
+            CorpusError: there are no samples, or they are of another type or shape, or not finite.
+        """
+        wave = samples if isinstance(samples, Tensor) else torch.from_numpy(np.array(samples))
+        if not wave.is_floating_point() or wave.ndim not in (1, 2):
+            found = f"{wave.dtype} {list(wave.shape)}"
+            remedy = "must be floating-point numbers in [-1, 1], [samples] or [samples, channels]"
+            raise CorpusError("samples", found, remedy)
+        if sample_rate_hz < 1:
+            raise CorpusError("sample_rate_hz", sample_rate_hz, "must be at least 1")
+        wave = wave.detach().cpu().float()
+        mono_S = wave.mean(1) if wave.ndim == 2 else wave
+        target_hz = self.config.features.sample_rate_hz
+        if sample_rate_hz != target_hz and len(mono_S):
+            mono_S = load_torchaudio().functional.resample(mono_S, sample_rate_hz, target_hz)
+        return self._recognise([self._features(mono_S, "samples in memory")])[0]
+
+    def _read(self, path: Path, duration_s: float) -> Tensor:
+        rate_hz = self.config.features.sample_rate_hz
+        wave_S = read_audio(path, start_s=0.0, duration_s=duration_s, sample_rate_hz=rate_hz)
+        return self._features(wave_S, path)
+
+    def _features(self, wave_S: Tensor, source: Path | str) -> Tensor:
+        if not len(wave_S):
+            raise CorpusError("audio", source, "has no samples")
+        if not wave_S.isfinite().all():
+            raise CorpusError("audio", source, "has samples that are not finite")
+        return log_mel(wave_S, self.config.features)
+
+    @torch.inference_mode()
+    def _recognise(self, features: Sequence[Tensor]) -> list[str]:
+        training = self.config.training
+        batches = eval_batches(
+            np.array([len(frames_TF) for frames_TF in features]),
+            batch_frames=training.batch_frames,
+            max_utterances=training.max_batch_utterances,
+        )
+        texts = [""] * len(features)
+        for indices in batches:
+            for index, text in zip(
+                indices, self._decode([features[i] for i in indices]), strict=True
+            ):
+                texts[index] = text
+        return texts
+
+    def _decode(self, features: Sequence[Tensor]) -> Iterable[str]:
+        device = next(self.model.parameters()).device
+        batch = collate(features, [[]] * len(features))
+        with autocast(device, self.config.training.precision):
+            log_probs, frames_B = self.model(
+                batch.features_BTF.to(device), batch.num_frames_B.to(device)
+            )
+        return map(self.labels.decode, greedy_ctc(log_probs, frames_B))
+
+
+def load_model(checkpoint: str | Path) -> Recogniser:
+    """Return the recogniser that a checkpoint holds, in the allocation it had grown to.
+
+    Where the checkpoint was taken while gates were being learned, they are folded into the weights.
+
+    Args:
+        checkpoint: a folder ``best-<step>`` or ``last-<step>`` of a run.
+
+    Raises:
+        CheckpointError: it is none, is damaged, or of another version; of a run's or a sweep's
+            folder, the checkpoints in it are named.
+    """
+    held = open_checkpoint(checkpoint)
+    model = load_model_tensors(held)
+    if model.gates is not None:
+        fold_gates_(model, model.prunable_modules(), model.gates().detach())
+        model.gates = None
+    model.eval()
+    return Recogniser(model=model, labels=held.labels, config=held.config)
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Read all of a checkpoint but its tensors; raises as `load_model` does."""
+    folder = Path(path)
+    if not (folder / "state.json").exists():
+        found = _checkpoints_in(folder)
+        if found:
+            raise CheckpointError("checkpoint", folder, f"is not one, but holds {_listed(found)}")
+    return read_checkpoint(folder)
+
+
+def _checkpoints_in(folder: Path) -> list[str]:
+    """Return checkpoints in a run's or a sweep's folder as paths from there, best ones first."""
+    depths = ("*", "*/*", "*/*/*")  # checkpoints, runs, a sweep
+    found = [path.parent for depth in depths for path in folder.glob(f"{depth}/state.json")]
+    names = [p.relative_to(folder) for p in found if re.fullmatch(r"(best|last)-\d{8}", p.name)]
+    return [str(path) for path in sorted(names, key=lambda p: (p.name.startswith("last"), p))]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_CHECKPOINTS
+    shown = ", ".join(names[:_NAMED_CHECKPOINTS])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _duration_s(path: Path) -> float:
+    if not path.is_file():
+        state = "is a folder, not a recording" if path.is_dir() else "is not there"
+        raise CorpusError("audio", path, state)
+    try:
+        info = soundfile.info(path)
+    except (OSError, RuntimeError, TypeError) as error:  # TypeError: raw files without a header
+        raise CorpusError("audio", path, f"can not be read as audio ({error})") from None
+    if not info.frames:
+        raise CorpusError("audio", path, "has no samples")
+    return float(info.frames / info.samplerate)
