@@ -21,8 +21,9 @@ test: setup lint  ## lint, types and all tests
 check: setup lint  ## lint, types and the fast tests
 	$(RUN)/python -m pytest -m '$(FAST)'
 
-bench: setup  ## measure what design and README promise, each against its baseline
-	$(RUN)/python tests/benchmarks/run.py
+bench: setup  ## measure what design and README promise, each against its baseline; ARGS=--quick
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(RUN)/python tests/benchmarks/run.py $(ARGS)
 
 lint: setup
 	$(RUN)/ruff format --check .

@@ -33,6 +33,7 @@ AtLeastOne = Annotated[float, Field(ge=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 SpeakingRate = Annotated[int, Field(ge=80, le=450)]  # espeak-ng clips others in silence
 Pitch = Annotated[int, Field(ge=0, le=99)]
+GROWTH_NOISE = 0.05
 EventTimes = Annotated[
     Annotated[OpenFraction, Tag("one")] | Annotated[tuple[OpenFraction, ...], Tag("several")],
     Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
@@ -323,7 +324,11 @@ class TrainingConfig(_Settings):
     epochs: int = Field(30, ge=1)
     batch_frames: int = Field(15_000, ge=1, description="padded frames a step, all workers")
     max_batch_utterances: int = Field(128, ge=1)
-    accumulate: int = Field(1, ge=1, description="micro-batches a step; the step is the same")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="micro-batches a step; but for dropout and batch norm, the step is the same",
+    )
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(1, ge=1, description="data-parallel processes")
     num_threads: int = Field(1, ge=1, description="CPU threads a worker")
@@ -368,12 +373,16 @@ class GrowDropConfig(_Settings):
     layer_floor: Fraction = 0.0
     layer_cap: AtLeastOne | None = None
     new_groups: Literal["copy", "split", "random"] = "copy"
-    growth_noise: float = Field(
-        0.0, ge=0, description="noise on new groups, by the root mean square of each tensor"
+    growth_noise: float | None = Field(
+        None,
+        ge=0,
+        description="on copied or split groups, by the root mean square of each slice; default: "
+        "0.05, since a convolution slice with 0 (as published) stays a copy for ever",
     )
-    optimizer_state: Literal["copy", "slice", "reset"] = Field(
-        "copy",
-        description="new groups inherit it; or begin without; or all of a changed tensor does",
+    optimizer_state: Literal["copy", "slice", "reset"] | None = Field(
+        None,
+        description="new groups inherit it; or begin without momentum; or all of a changed tensor "
+        "is forgotten; default: copy, and slice for random groups",
     )
     rewarm: Fraction = Field(
         0.0, description="share of training over which the rate climbs back after an event"
@@ -389,8 +398,12 @@ class GrowDropConfig(_Settings):
             )
         if self.gate_lr_scale is not None and self.scorer != "learnable":
             raise ValueError("gate_lr_scale has no effect without scorer: learnable; leave it out")
-        if self.new_groups == "random" and self.growth_noise:
-            raise ValueError("growth_noise has no effect on new_groups: random; leave it out")
+        if self.new_groups == "random":
+            if self.growth_noise is not None:
+                raise ValueError("growth_noise has no effect on new_groups: random; leave it out")
+            if self.optimizer_state == "copy":
+                raise ValueError("optimizer_state: copy has nothing to copy for random new_groups")
+        self._check_scoring()
         if len(set(self.watch)) != len(self.watch):
             raise ValueError("watch must not name a scorer twice")
         return self
@@ -405,6 +418,26 @@ class GrowDropConfig(_Settings):
             raise ValueError("times of events must be listed in rising order")
         if self.iterations != 1:
             raise ValueError("iterations goes with a single at; a list says how many there are")
+
+    def _check_scoring(self) -> None:
+        if self.scorer != "learnable" or self.watch:
+            return
+        for name in ("scored_tensors", "score_reduction", "score_every_steps", "new_score_weight"):
+            if getattr(self, name) != GrowDropConfig.model_fields[name].default:
+                remedy = "has no effect on scorer: learnable with no other score watched"
+                raise ValueError(f"{name} {remedy}; leave it out")
+
+    @property
+    def noise(self) -> float:
+        """Noise on new groups, as ``growth_noise`` says or by default."""
+        if self.new_groups == "random":
+            return 0.0
+        return GROWTH_NOISE if self.growth_noise is None else self.growth_noise
+
+    @property
+    def state_rule(self) -> Literal["copy", "slice", "reset"]:
+        """What happens to optimizer state, as ``optimizer_state`` says or by default."""
+        return self.optimizer_state or ("slice" if self.new_groups == "random" else "copy")
 
     @property
     def num_events(self) -> int:

@@ -165,9 +165,7 @@ def test_the_event_says_what_happened():
     assert len(fates) == len(all_groups(TinyAdaptable().prunable_modules()))
     assert event.params_before - event.dropped_params + event.grown_params == event.params_after
     assert event.params_after == sum(p.numel() for p in run.model.parameters())
-    built = run.model.prunable_modules()
-    assert event.allocation.counts == {(m.layer, m.kind): len(m.groups) for m in built}
-    assert event.lineage.keys() == {group.id for group in all_groups(built)}
+    assert all(group.origin == group.group_id for group in event.groups)
     assert (event.event, event.step, event.method, event.scorer) == (0, 6, "grow_drop", "taylor")
 
 
@@ -188,7 +186,7 @@ FATES = ("dropped", "kept", "grown")
         {},
         {"optimizer_state": "reset"},
         {"optimizer_state": "slice", "new_groups": "split", "growth_noise": 0.1},
-        {"at": 0.75, "iterations": 3, "new_groups": "random"},
+        {"at": 0.75, "iterations": 3, "new_groups": "random", "rewarm": 0.3},
         {"scorer": "learnable", "at": (0.25, 0.5)},
         {"module_floor": 0.5, "layer_cap": 1.1, "at": None, "at_steps": (3, 6)},
     ],
@@ -248,9 +246,11 @@ def test_a_delta_too_small_to_move_anything_is_refused_before_training(budget, d
 
 def test_an_event_before_a_second_scored_step_is_refused_before_training():
     modules = TinyAdaptable().prunable_modules()
-    with pytest.raises(ConfigError, match="must be below 100, the fewest steps before an event"):
+    with pytest.raises(ConfigError, match=r"scores 1 step\(s\) before the event at step 100"):
         check_settings(settings(at=0.5, score_every_steps=100), modules, 200)
     check_settings(settings(at=0.5, score_every_steps=99), modules, 200)
+    with pytest.raises(ConfigError, match=r"scores 1 step\(s\) before the event at step 11"):
+        check_settings(settings(at=None, at_steps=(6, 11), score_every_steps=4), modules, 200)
 
 
 def test_scores_that_are_not_finite_are_refused_with_a_reason():
@@ -277,17 +277,42 @@ def test_several_events_share_the_budget_and_what_one_leaves_the_next_may_use():
         assert event.params_after <= event.params_before
 
 
+def test_groups_can_be_followed_over_events_to_where_they_come_from():
+    first, second = Run(settings(at=(0.25, 0.5), delta=0.4)).train().events
+    begun = {group.group_id for group in first.groups}
+    descendants = [group.origin for group in second.groups]
+    assert set(descendants) == begun - set(first.plan.dropped)
+    twice = {origin for origin in descendants if descendants.count(origin) == 2}
+    assert twice == set(first.plan.grown)
+
+
+def test_what_is_not_regrown_at_one_event_is_at_the_next():
+    run = Run(settings(at=0.9, iterations=5, delta=0.45, score_every_steps=1))
+    modules = run.model.prunable_modules()
+    largest = max(group_costs(modules, "exact").values())
+    shared = max(m.params - sum(group.params for group in m.groups) for m in modules)
+    run.train()
+    lost = prunable_params(modules) - prunable_params(run.model.prunable_modules())
+    assert 0 <= lost < largest + shared  # of a module that the last event may have emptied
+
+
 @pytest.mark.parametrize("times", [{"at": (0.25, 0.75)}, {"at_steps": (3, 9)}])
 def test_events_can_be_listed_as_fractions_or_as_steps(times):
     events = Run(settings(**{"at": None, "delta": 0.4, **times})).train().events
     assert [event.step for event in events] == [3, 9]
 
 
-def test_scores_begin_anew_after_an_event():
-    first, second = Run(settings(at=(0.5, 0.75), delta=0.4)).train().events
-    alone = Run(settings(at=0.5, delta=0.2)).train(until=6)
-    assert alone.events[0].plan == first.plan
-    assert {group.group_id for group in second.groups} == set(first.lineage)
+def test_scores_begin_anew_after_an_event(monkeypatch):
+    given = iter([1.0, 2.0, 5.0, 5.0])
+
+    def score(model, modules, scorers, **how):
+        value = next(given)
+        return {scorer: {group.id: value for group in all_groups(modules)} for scorer in scorers}
+
+    monkeypatch.setattr(module_under_test, "score_groups", score)
+    _, second = Run(settings(at_steps=(4, 8), at=None, new_score_weight=0.5)).train().events
+    # From zero: 2.5, then 1.25 + 2.5; what was scored before the first event does not count.
+    assert [group.score for group in second.groups] == pytest.approx([3.75] * len(second.groups))
 
 
 @pytest.mark.parametrize("scorer", ["magnitude", "gradient", "taylor"])
@@ -343,20 +368,20 @@ def test_gates_have_a_learning_rate_of_their_own():
 
 def test_floors_and_caps_hold_after_every_event():
     limits = {"module_floor": 0.5, "module_cap": 1.5, "layer_floor": 0.9, "layer_cap": 1.1}
-    start = TinyAdaptable().prunable_modules()
-    run = Run(settings(at=(0.25, 0.5, 0.75), delta=0.45, score_every_steps=1, **limits))
-    events = run.train().events
-    assert sum(len(event.plan.dropped) for event in events) > 0
-    for event in events:
-        for module in start:
-            now = event.allocation.counts[module.layer, module.kind]
-            assert 0.5 * len(module.groups) <= now <= 1.5 * len(module.groups)
+    config = settings(at=(0.25, 0.5, 0.75), delta=0.45, score_every_steps=1, **limits)
+    run = Run(config)
+    start = {m.name: len(m.groups) for m in run.model.prunable_modules()}
+    for until in (3, 6, 9):
+        run.train(until=until)
+        now = {m.name: len(m.groups) for m in run.model.prunable_modules()}
+        assert all(0.5 * start[name] <= now[name] <= 1.5 * start[name] for name in start)
+    assert sum(len(event.plan.dropped) for event in run.events) > 0
 
 
 def test_the_same_events_without_limits_would_have_broken_them():
     run = Run(settings(at=(0.25, 0.5, 0.75), delta=0.45, score_every_steps=1)).train()
-    start = {(m.layer, m.kind): len(m.groups) for m in TinyAdaptable().prunable_modules()}
-    shares = [n / start[place] for place, n in run.events[-1].allocation.counts.items()]
+    start = {m.name: len(m.groups) for m in TinyAdaptable().prunable_modules()}
+    shares = [len(m.groups) / start[m.name] for m in run.model.prunable_modules()]
     assert min(shares) < 0.5 or max(shares) > 1.5
 
 
@@ -386,8 +411,68 @@ def test_a_budget_in_multiply_adds_never_makes_the_model_slower():
 
 
 def test_the_rate_is_lowered_after_each_event_and_climbs_back():
-    hook = Run(settings(rewarm=0.25)).hook  # 3 of 12 steps, after step 6
+    hook = Run(settings(rewarm=0.25)).train(until=6).hook  # for 3 of 12 steps
     assert [hook.lr_factor(step) for step in range(5, 10)] == [1.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_an_event_that_moves_nothing_lowers_no_rate():
+    run = Run(settings(rewarm=0.25, delta=0.0)).train()
+    assert len(run.events) == 1
+    assert {run.hook.lr_factor(step) for step in range(TOTAL_STEPS)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"module_floor": 0.9}, r"module_floor.*no group be dropped"),
+        ({"layer_floor": 1.0}, r"module_floor.*no group be dropped"),
+    ],
+)
+def test_floors_that_let_nothing_move_are_refused_before_training(limits, message):
+    with pytest.raises(ConfigError, match=message):
+        check_settings(settings(**limits), TinyAdaptable().prunable_modules(), TOTAL_STEPS)
+
+
+def test_a_model_without_gates_can_be_adapted_by_a_passive_score():
+    run = Run(settings())
+    del run.model.gates
+    run.model.forward = lambda x_BTD: x_BTD * sum(p.sum() for p in run.model.parameters())
+    assert len(run.train().events) == 1
+
+
+def test_an_event_tells_of_the_plan_that_was_carried_out():
+    run = Run(settings()).train(until=5)
+    event = run.hook.apply(AdaptationPlan(), 6)
+    assert {group.fate for group in event.groups} == {"kept"}
+    assert (event.dropped_params, event.grown_params) == (0, 0)
+    assert "dropped" in {group.fate for group in event.watched["gradient"]}
+
+
+def test_a_plan_that_does_not_fit_leaves_the_gates_as_they_are():
+    run = Run(settings(scorer="learnable")).train(until=5)
+    before = run.model.gates
+    with pytest.raises(StructureError, match="is not a group"):
+        run.hook.apply(AdaptationPlan(dropped=("nobody.0",)), 6)
+    assert run.model.gates is before
+
+
+def test_folding_a_gate_rescales_what_the_optimizer_knows_of_the_gradients():
+    """After w' = g w the gradient is 1 / g of what it was, its square 1 / g^2."""
+    run = Run(settings(scorer="learnable", delta=0.0)).train(until=5)
+    weight = run.model.blocks[0].ff1.linear_out.weight
+    before = {key: value.clone() for key, value in run.optimizer.state[weight].items()}
+    gates = run.model.gates().detach()[:4].repeat_interleave(3)  # of ff1 in block 0, by column
+    run.hook.apply(AdaptationPlan(), 6)
+    after = run.optimizer.state[weight]
+    torch.testing.assert_close(after["exp_avg"], before["exp_avg"] / gates, rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        after["exp_avg_sq"], before["exp_avg_sq"] / gates**2, rtol=1e-12, atol=0
+    )
+
+
+def test_a_rewarming_of_no_steps_is_refused_before_training():
+    with pytest.raises(ConfigError, match=r"adaptation\.rewarm"):
+        check_settings(settings(rewarm=0.01), TinyAdaptable().prunable_modules(), TOTAL_STEPS)
 
 
 def test_an_event_beyond_the_end_is_refused_before_training():
@@ -398,7 +483,7 @@ def test_an_event_beyond_the_end_is_refused_before_training():
 
 def test_a_delta_too_small_for_so_many_events_is_refused_before_training():
     modules = TinyAdaptable().prunable_modules()
-    with pytest.raises(ConfigError, match=r"adaptation\.delta.*4 event"):
+    with pytest.raises(ConfigError, match=r"adaptation\.delta.*each of 4 event"):
         check_settings(
             settings(at=0.8, iterations=4, delta=0.05, score_every_steps=1), modules, 100
         )

@@ -66,7 +66,7 @@ ADDED_V2: dict[str, dict[str, object]] = {
         "new_groups": "split", "multiply_adds_per_s_before": 4_100_000_000,
         "multiply_adds_per_s_after": 4_000_000_000,
     },
-    "group_scores": {"applied": True},
+    "group_scores": {"origin": "blocks.0.conv.1", "applied": True},
     "recoveries": {
         "event": 0, "event_step": 20, "loss_before": 12.5, "spike_loss": 20.0, "spike_step": 21,
         "recovered": False, "recovery_steps": None, "window_steps": 5, "step_time_before_s": 0.25,

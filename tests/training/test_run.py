@@ -7,6 +7,7 @@ import torch
 
 from tuneprune.config import RunConfig
 from tuneprune.errors import CheckpointError
+from tuneprune.models.ctc import build_model
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import tone_config
@@ -110,6 +111,48 @@ def test_what_happened_is_in_the_tables(tones: Path, tmp_path: Path) -> None:
     assert errors / total == pytest.approx(summary.test_wer)
     steps = sorted(set(results.table("allocations")["step"].to_pylist()))
     assert steps == [0, event["step"]]
+
+
+def test_the_rate_of_every_step_is_the_schedule_times_what_the_method_asks_for(
+    tones: Path, tmp_path: Path
+) -> None:
+    adapted = [ADAPTED[0].replace("}", ", rewarm: 0.2}"), *ADAPTED[1:]]
+    rates = {}
+    for name, overrides in (("plain", ()), ("rewarmed", adapted)):
+        out = tmp_path / name
+        run(tone_config(tones, *overrides, "training.log_every_steps=1"), out)
+        rates[name] = open_results(out).steps()["learning_rate"].to_pylist()
+    event = open_results(tmp_path / "rewarmed").adaptations()["step"].to_pylist()[0]
+    length = round(0.2 * len(rates["plain"]))
+    assert length > 1
+    for step, (plain, found) in enumerate(zip(rates["plain"], rates["rewarmed"], strict=True)):
+        climbing = event <= step < event + length
+        share = (step - event + 1) / (length + 1) if climbing else 1.0
+        assert found == pytest.approx(share * plain)
+
+
+def test_evaluations_are_spread_over_the_whole_of_a_short_run(tones: Path, tmp_path: Path) -> None:
+    summary = run(tone_config(tones, "training.evaluate_every=0.01"), tmp_path / "r")
+    steps = open_results(tmp_path / "r").evaluations(split="dev")["step"].to_pylist()
+    assert steps == list(range(1, summary.total_steps + 1))
+
+
+def test_gradients_are_clipped_before_the_update(tones: Path, tmp_path: Path) -> None:
+    # Adam does not see the scale of gradients, but for its eps: against that, a norm of 1e-6 is
+    # next to nothing, and the weights stay nearly what they were.
+    norms = {}
+    for limit in ("null", "1e-6"):
+        config = tone_config(tones, f"optim.clip_grad_norm={limit}", "optim.eps=1e-3")
+        run(config, tmp_path / limit)
+        found = find_checkpoint(tmp_path / limit / "checkpoints", "last")
+        assert found is not None
+        checkpoint = read_checkpoint(found)
+        begun = build_model(
+            config.model, num_bins=20, num_labels=len(checkpoint.labels), seed=config.seed
+        )
+        moved = load_model_tensors(checkpoint).output.weight - begun.output.weight
+        norms[limit] = moved.norm().item()
+    assert norms["1e-6"] < 0.02 * norms["null"]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(tones: Path, tmp_path: Path) -> None:

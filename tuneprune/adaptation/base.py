@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from tuneprune.structure.groups import Allocation, GroupId
+from tuneprune.structure.groups import GroupId
 from tuneprune.structure.plan import AdaptationPlan
 
 Fate = Literal["kept", "dropped", "grown"]
@@ -15,9 +15,14 @@ Fate = Literal["kept", "dropped", "grown"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupFate:
-    """What one group of the model before the event was worth, and what became of it."""
+    """What one group of the model before the event was worth, and what became of it.
+
+    ``origin`` is the group of the model at the start of training that it is, or descends from by
+    copying.
+    """
 
     group_id: GroupId
+    origin: GroupId
     layer: int
     kind: str
     index: int
@@ -44,8 +49,6 @@ class AdaptationEvent:
         params_after: ``params_before - dropped_params + grown_params``.
         groups: score and fate of every group there was, in model order.
         watched: for each score that was only watched, the same as its own plan would have had it.
-        allocation: groups of every layer and kind afterwards.
-        lineage: for each group there is now, the group it was or is a copy of.
     """
 
     event: int
@@ -61,8 +64,6 @@ class AdaptationEvent:
     params_after: int
     groups: tuple[GroupFate, ...]
     watched: Mapping[str, tuple[GroupFate, ...]]
-    allocation: Allocation
-    lineage: Mapping[GroupId, GroupId]
 
 
 class AdaptationHook(Protocol):

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from tuneprune.structure.gates import Gated, GroupGates, fold_gates_, gate_values
 from tuneprune.structure.groups import GroupId, PrunableModule, all_groups, tensors_of
+from tuneprune.structure.optimizer_state import rescale_state_
 
 
 class Gating:
@@ -46,10 +47,18 @@ class Gating:
         return dict(zip((group.id for group in all_groups(modules)), values, strict=True))
 
     def fold(self, modules: Sequence[PrunableModule]) -> None:
-        """Multiply the gates into the outgoing weights and take them away; nothing without any."""
-        if self._gated().gates is not None:
-            fold_gates_(self._model, modules, self._values())
-            self.close()
+        """Multiply the gates into the outgoing weights and take them away.
+
+        Gradients of these weights are smaller by the gate from now on, and the state that the
+        optimizer has of them is told so.
+        """
+        values = self._values()
+        fold_gates_(self._model, modules, values)
+        tensors = tensors_of(self._model)
+        for group, value in zip(all_groups(modules), values.tolist(), strict=True):
+            for part in group.outgoing:
+                rescale_state_(self._optimizer, tensors[part.parameter], part, 1 / value)
+        self.close()
 
     def close(self) -> None:
         """Take the gates away, from the optimizer too; nothing without any."""

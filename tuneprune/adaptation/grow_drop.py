@@ -27,7 +27,6 @@ from tuneprune.structure.groups import (
     GroupId,
     PrunableModule,
     all_groups,
-    allocation_of,
     ordinals,
 )
 from tuneprune.structure.importance import Scorer, SmoothedScores, score_groups
@@ -38,7 +37,7 @@ from tuneprune.structure.plan import (
     pool_sizes,
     pools_of,
 )
-from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan
+from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan, check_plan
 
 LEARNABLE = "learnable"
 
@@ -57,21 +56,51 @@ def check_grow_drop(
         ConfigError: ``delta`` is above 0 but an event moves no group, an event is beyond the end,
             or there is but one scored step before an event.
     """
-    costs = group_costs(modules, config.cost)
-    prunable = prunable_cost(modules, config.cost)
-    least = min(costs.values(), default=1) if config.budget == "strict" else 1
-    if config.delta > 0 and exchange_budget(config.delta, prunable) < least * config.num_events:
-        each = f"an event moves no group: the smallest is {least} of {prunable} prunable"
-        remedy = f"is too little for {config.num_events} event(s); {each}"
-        raise ConfigError("adaptation.delta", config.delta, remedy)
     steps = event_steps(config, total_steps)
     if steps[-1] >= total_steps:
         remedy = f"must be below {total_steps}, the steps of the run"
         raise ConfigError("adaptation.at_steps", steps[-1], remedy)
-    shortest = min(later - earlier for earlier, later in pairwise((0, *steps)))
-    if shortest <= config.score_every_steps:
-        remedy = f"must be below {shortest}, the fewest steps before an event, to score two steps"
-        raise ConfigError("adaptation.score_every_steps", config.score_every_steps, remedy)
+    if _passive_scorers(config):
+        _check_scored_steps(config.score_every_steps, steps)
+    if config.rewarm and not round(config.rewarm * total_steps):
+        remedy = f"is not one of the run's {total_steps} steps; leave it out"
+        raise ConfigError("adaptation.rewarm", config.rewarm, remedy)
+    if config.delta > 0:
+        _check_moves(config, modules)
+
+
+def _check_scored_steps(every: int, events: Sequence[int]) -> None:
+    for earlier, event in pairwise((0, *events)):
+        scored = -(-event // every) - -(-earlier // every)
+        if scored < 2:
+            remedy = f"scores {scored} step(s) before the event at step {event}; at least two must"
+            raise ConfigError("adaptation.score_every_steps", every, remedy)
+
+
+def _check_moves(config: GrowDropConfig, modules: Sequence[PrunableModule]) -> None:
+    """Refuse a delta that no event can move, or floors that let nothing move."""
+    costs = group_costs(modules, config.cost)
+    prunable = prunable_cost(modules, config.cost)
+    exchange = exchange_budget(config.delta, prunable) // config.num_events
+    least = min(costs.values(), default=1) if config.budget == "strict" else 1
+    if exchange < least:
+        remedy = (
+            f"is too little: each of {config.num_events} event(s) moves no group, the smallest "
+            f"being {least} of {prunable} prunable"
+        )
+        raise ConfigError("adaptation.delta", config.delta, remedy)
+    limits = _limits(config, modules, costs, pool_sizes(modules, costs))
+    if limits is None:
+        return
+    even = dict.fromkeys(costs, 0.0)
+    order = ordinals(modules)
+    plan = plan_reallocation(
+        even, costs, order, exchange=exchange, rule=config.budget, limits=limits
+    )
+    if not plan.dropped:
+        floors = (config.module_floor, config.layer_floor)
+        remedy = "with adaptation.layer_floor lets no group be dropped; lower them"
+        raise ConfigError("adaptation.module_floor", floors, remedy)
 
 
 def event_steps(config: GrowDropConfig, total_steps: int) -> tuple[int, ...]:
@@ -100,7 +129,7 @@ class GrowDrop:
     at zero. A learnable score is a gate a group, trained from the start or the event before; it is
     folded into the outgoing weights at the event. The budget of all events is a share of the
     prunable cost that the model has when the hook is made. Under the strict rule, what one event
-    leaves unspent is added to the next one's.
+    leaves unspent is added to the next one's, and what growth left of the model's size as well.
 
     Args:
         model: the model, which must be `Adaptable`, and `Gated` for a learnable score.
@@ -131,13 +160,17 @@ class GrowDrop:
         self._modules = _describe(model)
         check_modules(model, self._modules)
         self._exchange = exchange_budget(config.delta, prunable_cost(self._modules, config.cost))
+        self._start_cost = prunable_cost(self._modules, config.cost)
         self._start_sizes = pool_sizes(self._modules, self._costs())
+        self._origins = {group.id: group.id for group in all_groups(self._modules)}
         self._scorers = _passive_scorers(config)
         self._scores = self._fresh_scores()
         self._moved = 0
         self._num_events = 0
-        self._gating = Gating(model, optimizer, lr_scale=config.gate_lr_scale or 1.0)
+        self._changed_at: list[int] = []
+        self._gating: Gating | None = None
         if config.scorer == LEARNABLE:
+            self._gating = Gating(model, optimizer, lr_scale=config.gate_lr_scale or 1.0)
             self._gating.open(self._modules)
 
     def observe(self, step: int) -> None:
@@ -158,45 +191,51 @@ class GrowDrop:
         """Return the plan of the next event once its step is reached, until it was applied."""
         if self._is_over or step < self._event_steps[self._num_events]:
             return None
-        return self._rank(self._config.scorer).plan
+        return self._plan(self._scores_of(self._config.scorer))
 
     def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
         """Change model and optimizer; after the last event the hook costs nothing more."""
         config, before = self._config, self._modules
-        names: set[str] = {config.scorer, *self._scorers}
-        rankings = {scorer: self._rank(scorer) for scorer in sorted(names)}
-        self._gating.fold(before)
+        check_plan(before, plan)
+        rankings = self._rankings(plan)
         costs = self._costs()
-        growth = Growth(init=config.new_groups, noise=config.growth_noise, seed=self._growth_seed())
+        if self._gating is not None:
+            self._gating.fold(before)
         report = apply_plan(
             self._model,
             before,
             plan,
             self._optimizer,
-            optimizer_state=config.optimizer_state,
-            growth=growth,
+            optimizer_state=config.state_rule,
+            growth=Growth(init=config.new_groups, noise=config.noise, seed=self._growth_seed()),
         )
         self._modules = _describe(self._model)
         event = self._event(plan, step, before, report, rankings)
+        self._origins = {new: self._origins[old] for new, old in report.lineage.items()}
         self._moved += sum(costs[group] for group in plan.dropped)
+        if not plan.is_empty:
+            self._changed_at.append(step)
         self._scores = self._fresh_scores()
         self._num_events += 1
-        if config.scorer == LEARNABLE and not self._is_over:
+        if self._gating is not None and not self._is_over:
             self._gating.open(self._modules)
         return event
 
     def lr_factor(self, step: int) -> float:
-        """Return how far the learning rate has climbed back after an event."""
-        return rewarm_factor(step, self._event_steps, self._rewarm_steps)
+        """Return how far the learning rate has climbed back after an event that moved something."""
+        return rewarm_factor(step, self._changed_at, self._rewarm_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Return events so far, budget and smoothed scores, as JSON can hold them."""
         return {
             "method": self._config.method,
             "events": self._num_events,
+            "changed_at": self._changed_at,
             "exchange": self._exchange,
             "moved": self._moved,
+            "start_cost": self._start_cost,
             "start_sizes": self._start_sizes,
+            "origins": self._origins,
             "scores": {scorer: scores.state_dict() for scorer, scores in self._scores.items()},
         }
 
@@ -218,10 +257,13 @@ class GrowDrop:
                 raise CheckpointError("groups scored in the checkpoint", odd, remedy)
             self._scores[scorer].load_state_dict(scores)
         self._num_events = int(state["events"])
+        self._changed_at = list(state["changed_at"])
         self._exchange = int(state["exchange"])
         self._moved = int(state["moved"])
+        self._start_cost = int(state["start_cost"])
         self._start_sizes = dict(state["start_sizes"])
-        if self._is_over:
+        self._origins = dict(state["origins"])
+        if self._gating is not None and self._is_over:
             self._gating.close()
 
     @property
@@ -236,24 +278,42 @@ class GrowDrop:
 
     def _growth_seed(self) -> int:
         words = np.random.SeedSequence((self._seed, self._num_events)).generate_state(1, np.uint64)
-        return int(words[0] >> np.uint64(1))  # what torch takes as a seed has a sign
+        return int(words[0])
 
-    def _rank(self, scorer: str) -> _Ranking:
-        order, costs = ordinals(self._modules), self._costs()
+    def _rankings(self, plan: AdaptationPlan) -> dict[str, _Ranking]:
+        """Return the deciding score with the plan it led to, and the others with those they would.
+
+        The others never decide, so what they say need not be the same on every rank.
+        """
+        config = self._config
+        deciding = _Ranking(scores=self._scores_of(config.scorer), plan=plan)
+        watched = [scorer for scorer in self._scorers if scorer != config.scorer]
+        rankings: dict[str, _Ranking] = {config.scorer: deciding}
+        for scorer in watched:
+            scores = self._scores_of(scorer)
+            rankings[scorer] = _Ranking(scores=scores, plan=self._plan(scores))
+        return rankings
+
+    def _scores_of(self, scorer: str) -> Mapping[GroupId, float]:
         if scorer == LEARNABLE:
-            scores: Mapping[GroupId, float] = self._gating.scores(self._modules)
-        else:
-            scores = next(s.values for name, s in self._scores.items() if name == scorer)
-        assert scores.keys() == order.keys(), "a step must have been scored since the last event"
-        plan = plan_reallocation(
+            assert self._gating is not None
+            return self._gating.scores(self._modules)
+        scores = next(s.values for name, s in self._scores.items() if name == scorer)
+        known = ordinals(self._modules).keys()
+        assert scores.keys() == known, "a step must have been scored since the last event"
+        return scores
+
+    def _plan(self, scores: Mapping[GroupId, float]) -> AdaptationPlan:
+        costs = self._costs()
+        return plan_reallocation(
             scores,
             costs,
-            order,
+            ordinals(self._modules),
             exchange=self._share(),
             rule=self._config.budget,
-            limits=self._limits(costs),
+            owed=max(0, self._start_cost - prunable_cost(self._modules, self._config.cost)),
+            limits=_limits(self._config, self._modules, costs, self._start_sizes),
         )
-        return _Ranking(scores=scores, plan=plan)
 
     def _share(self) -> int:
         """Return what the next event may move: its part, and what the ones before it left."""
@@ -261,23 +321,6 @@ class GrowDrop:
         if self._config.budget == "reference":  # overshoots; nothing is left, and nothing owed
             return self._exchange // events
         return self._exchange * (self._num_events + 1) // events - self._moved
-
-    def _limits(self, costs: Mapping[GroupId, int]) -> Limits | None:
-        config = self._config
-        floors = (config.module_floor, config.layer_floor)
-        caps = (config.module_cap, config.layer_cap)
-        if not any(floors) and caps == (None, None):
-            return None
-        pools = pools_of(self._modules)
-        least: dict[str, int] = {}
-        most: dict[str, int] = {}
-        for names in pools.values():  # the module's, then the layer's
-            for pool, floor, cap in zip(names, floors, caps, strict=True):
-                size = self._start_sizes[pool]
-                least[pool] = math.ceil(Fraction(repr(floor)) * size)
-                if cap is not None:
-                    most[pool] = math.floor(Fraction(repr(cap)) * size)
-        return Limits(pools=pools, sizes=pool_sizes(self._modules, costs), least=least, most=most)
 
     def _event(
         self,
@@ -288,7 +331,9 @@ class GrowDrop:
         rankings: Mapping[str, _Ranking],
     ) -> AdaptationEvent:
         config = self._config
-        fates = {scorer: _fates(before, ranking) for scorer, ranking in rankings.items()}
+        fates = {
+            scorer: _fates(before, ranking, self._origins) for scorer, ranking in rankings.items()
+        }
         groups = fates.pop(config.scorer)
         grown_params = sum(group.params for group in groups if group.fate == "grown")
         return AdaptationEvent(
@@ -305,17 +350,40 @@ class GrowDrop:
             params_after=report.params_after,
             groups=groups,
             watched=fates,
-            allocation=allocation_of(self._modules),
-            lineage=report.lineage,
         )
 
 
-def _fates(modules: Sequence[PrunableModule], ranking: _Ranking) -> tuple[GroupFate, ...]:
+def _limits(
+    config: GrowDropConfig,
+    modules: Sequence[PrunableModule],
+    costs: Mapping[GroupId, int],
+    start_sizes: Mapping[str, int],
+) -> Limits | None:
+    """Return floors and caps in the unit of the costs, of what pools held at the start."""
+    floors = (config.module_floor, config.layer_floor)
+    caps = (config.module_cap, config.layer_cap)
+    if not any(floors) and caps == (None, None):
+        return None
+    pools = pools_of(modules)
+    least: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for names in pools.values():  # the module's, then the layer's
+        for pool, floor, cap in zip(names, floors, caps, strict=True):
+            least[pool] = math.ceil(Fraction(repr(floor)) * start_sizes[pool])
+            if cap is not None:
+                most[pool] = math.floor(Fraction(repr(cap)) * start_sizes[pool])
+    return Limits(pools=pools, sizes=pool_sizes(modules, costs), least=least, most=most)
+
+
+def _fates(
+    modules: Sequence[PrunableModule], ranking: _Ranking, origins: Mapping[GroupId, GroupId]
+) -> tuple[GroupFate, ...]:
     fates: dict[GroupId, Fate] = dict.fromkeys(ranking.plan.dropped, "dropped")
     fates |= dict.fromkeys(ranking.plan.grown, "grown")
     return tuple(
         GroupFate(
             group_id=group.id,
+            origin=origins[group.id],
             layer=group.layer,
             kind=group.kind,
             index=group.index,

@@ -78,7 +78,8 @@ def sweep(
     """Train a baseline and the trials of a search space, and say which setting was best."""
     from tuneprune.sweep.dry_run import dry_run
     from tuneprune.sweep.dry_run_screen import render_dry_run
-    from tuneprune.sweep.live import LiveTable, print_outcome
+    from tuneprune.sweep.final import print_outcome
+    from tuneprune.sweep.live import LiveTable
     from tuneprune.sweep.space import load_space
     from tuneprune.sweep.study import run_sweep
 

@@ -154,7 +154,7 @@ def build_model(
     groups = _groups_per_block(config, allocation)
     at_least_one = [{kind: max(n, 1) for kind, n in block.items()} for block in groups]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = CtcModel(config, num_bins=num_bins, num_labels=num_labels, groups=at_least_one)
     emptied = tuple(
         module.groups[0].id

@@ -118,6 +118,7 @@ _GROUP_SCORES = (
     _field("event", _I32, "index", "adaptation event that the score was for"),
     _field("scorer", _TEXT, "word", "importance score"),
     _field("group_id", _TEXT, "name", "the parameter group, as it was named before the event"),
+    _since_2("origin", _TEXT, "name", "the group at step 0 that it is or descends from", null=True),
     _field("layer", _I32, "index", "encoder block, from 0"),
     _field("kind", _TEXT, "word", "module kind"),
     _field("group_index", _I32, "index", "place of the group in its module, from 0"),

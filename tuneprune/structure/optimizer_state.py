@@ -1,6 +1,7 @@
 """How an optimizer follows its parameters through surgery: which ones it holds, and its state.
 
-It knows states that have their parameter's shape, and counts; it knows no optimizer by name.
+It knows states that have their parameter's shape, and counts. Of torch's optimizers it knows which
+states are means of gradients and which are of squared gradients, and no optimizer by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,14 @@ from torch.optim import Optimizer
 
 from tuneprune.errors import StructureError
 from tuneprune.structure.edits import Edit
+from tuneprune.structure.groups import TensorSlice
 
 OptimizerState = Literal["copy", "slice", "reset"]
+CarryRule = Literal["copy", "slice", "fresh", "reset"]
+"""As ``OptimizerState``; ``fresh`` is ``slice`` for new groups whose weights are drawn anew."""
+
+_MEANS = frozenset({"exp_avg", "momentum_buffer", "grad_avg"})
+_SQUARES = frozenset({"exp_avg_sq", "max_exp_avg_sq", "square_avg", "sum", "acc_delta"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +33,7 @@ class Renewal:
 
 
 def carried_states(
-    optimizer: Optimizer, renewals: Sequence[Renewal], rule: OptimizerState
+    optimizer: Optimizer, renewals: Sequence[Renewal], rule: CarryRule
 ) -> dict[Tensor, dict[str, Any]]:
     """Return the state of each new parameter that will have one; change nothing.
 
@@ -47,7 +54,7 @@ def carried_states(
 
 
 def _carried(
-    optimizer: Optimizer, renewal: Renewal, key: str, value: object, rule: OptimizerState
+    optimizer: Optimizer, renewal: Renewal, key: str, value: object, rule: CarryRule
 ) -> object:
     """Cut a state like its parameter; keep step counts as they are."""
     if not isinstance(value, Tensor) or value.dim() == 0:
@@ -59,11 +66,33 @@ def _carried(
             "has another shape than its parameter and can not be cut; use optimizer_state='reset'",
         )
     carried = renewal.edit.of(value)
-    if rule == "slice":
-        for piece in renewal.edit.pieces:
-            if piece.role == "copy":
-                piece.new.of(carried).zero_()
+    for piece in renewal.edit.pieces:
+        if piece.role == "copy" and rule != "copy":
+            _begin_(piece.new.of(carried), value, key, rule)
     return carried
+
+
+def _begin_(state: Tensor, whole: Tensor, key: str, rule: CarryRule) -> None:
+    """Let a new group's slice of a state begin.
+
+    Means begin at zero. What steps are divided by must not: under the step count of the tensor a
+    zero would no more be corrected, and steps would be many times too large. Such a state is kept
+    as it was copied, or for fresh weights it is the mean over the tensor.
+    """
+    if key not in _SQUARES:
+        state.zero_()
+    elif rule == "fresh":
+        state.fill_(whole.mean())
+
+
+def rescale_state_(
+    optimizer: Optimizer, parameter: Tensor, part: TensorSlice, factor: float
+) -> None:
+    """Follow gradients that are ``factor`` times what they were, in a slice of a parameter."""
+    for key, value in optimizer.state.get(parameter, {}).items():
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            power = 2 if key in _SQUARES else 1 if key in _MEANS else 0
+            part.of(value).mul_(factor**power)
 
 
 def renew_parameters_(

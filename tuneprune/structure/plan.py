@@ -77,6 +77,7 @@ def plan_reallocation(
     *,
     exchange: int,
     rule: BudgetRule,
+    owed: int = 0,
     limits: Limits | None = None,
 ) -> AdaptationPlan:
     """Move cost from the least to the most important groups of the whole model.
@@ -92,14 +93,16 @@ def plan_reallocation(
         exchange: cost to change hands; 0 moves nothing, under either rule.
         rule: ``strict`` stops before a budget is passed, so the model never grows;
             ``reference`` stops after, as the published script does, so it grows a little.
+        owed: cost that earlier events took away and did not give back; growth under ``strict`` may
+            use it too.
         limits: a group whose drop would take a pool below its floor stays, and one whose growth
             would take a pool above its cap is not grown; the next in rank takes its turn. A pool
             that is beyond a limit already is not taken further beyond.
 
     Returns:
         A plan whose ``dropped`` and ``grown`` are disjoint. Under ``strict``
-        ``cost(grown) <= cost(dropped) <= exchange``, and what is left unused of either is less
-        than the next group that the limits allow would have cost. Under ``reference``
+        ``cost(grown) - owed <= cost(dropped) <= exchange``, and what is left unused of either is
+        less than the next group that the limits allow would have cost. Under ``reference``
         ``exchange < cost(dropped) < cost(grown)``, each passing the one before it by at most one
         group, as long as there are groups left that the limits allow. Where they allow no drop,
         the plan is empty.
@@ -108,7 +111,7 @@ def plan_reallocation(
         StructureError: the keys differ, a score is not finite, or a number is out of range.
     """
     limits = limits or Limits(pools=dict.fromkeys(scores, ()), sizes={})
-    _check(scores, costs, order, exchange)
+    _check(scores, costs, order, exchange, owed)
     _check_limits(scores, limits)
     if exchange == 0:
         return AdaptationPlan()
@@ -118,7 +121,7 @@ def plan_reallocation(
     dropped = _take(losses, exchange, rule, ledger)
     if not dropped:
         return AdaptationPlan()
-    freed = sum(costs[group] for group in dropped)
+    freed = sum(costs[group] for group in dropped) + (owed if rule == "strict" else 0)
     gone = set(dropped)
     gains = [(group, costs[group]) for group in ranked if group not in gone]
     return AdaptationPlan(dropped=dropped, grown=_take(gains, freed, rule, ledger))
@@ -173,6 +176,7 @@ def _check(
     costs: Mapping[GroupId, int],
     order: Mapping[GroupId, int],
     exchange: int,
+    owed: int,
 ) -> None:
     for name, keys in (("costs", costs.keys()), ("order", order.keys())):
         odd = sorted(scores.keys() ^ keys)
@@ -186,8 +190,9 @@ def _check(
         raise StructureError("costs", free, "must be at least 1")
     if len(set(order.values())) != len(order):
         raise StructureError("order", dict(order), "must give every group a place of its own")
-    if exchange < 0:
-        raise StructureError("exchange", exchange, "must be 0 or more")
+    for name, amount in (("exchange", exchange), ("owed", owed)):
+        if amount < 0:
+            raise StructureError(name, amount, "must be 0 or more")
 
 
 def _check_limits(scores: Mapping[GroupId, float], limits: Limits) -> None:

@@ -30,11 +30,11 @@ class Growth:
     """What the new group of a doubled one begins with.
 
     ``copy``: all slices of the original, to the bit, so that its contribution doubles. ``split``:
-    the same, with the outgoing weights of both halved, which keeps the function of the model
-    (Chen et al. 2016, Net2Net, arXiv 1511.05641); not where a norm inside the module averages
-    over the channels of all groups (the layer norm of a convolution), since more channels are
-    more to average. ``random``: what stands at the new group's place in a module that is made
-    afresh in the new size; the original keeps what it has.
+    the same, with the outgoing weights of both halved, which without noise keeps the function of
+    the model (Chen et al. 2016, Net2Net, arXiv 1511.05641); not where a norm inside the module
+    averages over the channels of all groups (the layer norm of a convolution), since more
+    channels are more to average. ``random``: what stands at the new group's place in a module
+    that is made afresh in the new size; the original keeps what it has.
 
     Args:
         init: one of these.
@@ -102,9 +102,10 @@ def apply_plan(
         plan: what to drop and what to double.
         optimizer: its parameter groups and per-parameter state follow the model.
         optimizer_state: ``copy`` carries the state of what stays over bit for bit and new groups
-            inherit that of their original, unless they are random; ``slice`` does the first and
-            lets new groups begin at zero, under the step count that their tensor has; ``reset``
-            forgets the state of changed parameters.
+            inherit that of their original; ``slice`` does the first and lets new groups begin
+            without momentum, though with the step sizes of their original; ``reset`` forgets the
+            state of changed parameters. Random groups have nothing to inherit: unless all is
+            reset, they begin without momentum and with the mean step sizes of their tensor.
         growth: what new groups begin with.
 
     Raises:
@@ -112,16 +113,15 @@ def apply_plan(
             the optimizer can not follow. Nothing has been changed then.
     """
     check_modules(model, modules)
-    _check_plan(modules, plan)
+    check_plan(modules, plan)
     params_before = _num_params(model)
     places = {module.name: places_of(module, plan) for module in modules}
     edits = [edit for module in modules for edit in edits_of(module, places[module.name])]
     tensors, new = tensors_of(model), _new_tensors(model, edits, places, growth)
     renewals = [_renewal(edit, tensors[edit.name], new[edit.name]) for edit in edits]
     if optimizer is not None:
-        if growth.init == "random" and optimizer_state == "copy":
-            optimizer_state = "slice"  # moments of other weights say nothing about fresh ones
-        states = carried_states(optimizer, renewals, optimizer_state)
+        is_fresh = growth.init == "random" and optimizer_state != "reset"
+        states = carried_states(optimizer, renewals, "fresh" if is_fresh else optimizer_state)
         renew_parameters_(optimizer, renewals, states)
     for renewal in renewals:
         _set_tensor(model, renewal.edit.name, renewal.new)
@@ -133,7 +133,12 @@ def apply_plan(
     )
 
 
-def _check_plan(modules: Sequence[PrunableModule], plan: AdaptationPlan) -> None:
+def check_plan(modules: Sequence[PrunableModule], plan: AdaptationPlan) -> None:
+    """Check that a plan names groups of these modules, each once.
+
+    Raises:
+        StructureError: naming the first that does not fit.
+    """
     known = {group.id for group in all_groups(modules)}
     seen: set[GroupId] = set()
     for field, ids in (("plan.dropped", plan.dropped), ("plan.grown", plan.grown)):

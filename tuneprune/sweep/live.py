@@ -14,13 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.sweep.final import print_outcome as print_outcome
-from tuneprune.sweep.final import render_outcome as render_outcome
 from tuneprune.sweep.grid import baseline_of
 from tuneprune.sweep.space import Space
-from tuneprune.sweep.wording import WIDTH, cut, points, short_settings
-from tuneprune.sweep.wording import duration as duration
-from tuneprune.sweep.wording import percent as percent
+from tuneprune.sweep.wording import WIDTH, cut, duration, percent, points, short_settings
 
 _BAR_WIDTH = 12
 _TITLES = {"dev_wer": "dev WER", "dev_cer": "dev CER"}

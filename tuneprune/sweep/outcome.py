@@ -13,7 +13,8 @@ from tuneprune.results.compare import Comparison, compare_trials
 from tuneprune.results.reader import Results, open_results
 from tuneprune.sweep.folder import SweepFile
 from tuneprune.sweep.grid import baseline_of
-from tuneprune.sweep.space import Objective, Space
+from tuneprune.sweep.search_settings import Objective
+from tuneprune.sweep.space import Space
 
 Block = Literal["speaker", "utterance"]
 TrialRow = Mapping[str, Any]

@@ -24,11 +24,7 @@ from tuneprune.errors import ConfigError
 from tuneprune.sweep.grid import grid_baselines, grid_combinations, outside_adaptation
 from tuneprune.sweep.overrides import with_space_override
 from tuneprune.sweep.preparation import needs_preparation, prepared_combinations
-from tuneprune.sweep.ranges import Parameter as Parameter
 from tuneprune.sweep.ranges import Values
-from tuneprune.sweep.ranges import applies as applies
-from tuneprune.sweep.search_settings import Objective as Objective
-from tuneprune.sweep.search_settings import SamplerConfig as SamplerConfig
 from tuneprune.sweep.search_settings import Search, build_search, prefixed
 from tuneprune.sweep.space_checks import (
     check_conditions,

@@ -7,6 +7,7 @@ Legend: B batch, T frames, F mel bins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +29,10 @@ PADDED_TO = 16
 shape it meets; with any length allowed hardly a shape comes twice, and a run gets ever slower."""
 
 
-def padded_length(num_frames: int) -> int:
+Length = TypeVar("Length", int, NDArray[np.int32])
+
+
+def padded_length(num_frames: Length) -> Length:
     """Return the length to which a batch is padded whose longest utterance is ``num_frames``."""
     return -(-num_frames // PADDED_TO) * PADDED_TO
 
@@ -123,7 +127,7 @@ class TrainingBatches:
         rng = np.random.default_rng([seed, epoch, 1])
         choice: Indices = rng.integers(len(self._frames), size=self._frames.shape[1:])
         batches = epoch_batches(
-            -(-self._frames[choice, np.arange(len(choice))] // PADDED_TO) * PADDED_TO,
+            padded_length(self._frames[choice, np.arange(len(choice))]),
             seed=seed,
             epoch=epoch,
             batch_frames=training.batch_frames,

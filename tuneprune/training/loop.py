@@ -150,16 +150,17 @@ class TrainingLoop:
         if context.world_size > 1:
             sum_gradients(self.model)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        grad_norm = torch.nn.utils.get_total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        grad_norm = norm.item()
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             return False
         self.hook.observe(self.step)
         rate = learning_rate(config.optim, self.step, self.total_steps)
         rate *= self.hook.lr_factor(self.step)
-        self._update(rate, grad_norm)
+        self._update(rate, norm)
         self.step += 1
         self._last_loss = loss
-        self._record_step(plan, loss, rate, float(grad_norm))
+        self._record_step(plan, loss, rate, grad_norm)
         return True
 
     def _update(self, rate: float, grad_norm: torch.Tensor) -> None:
@@ -190,7 +191,9 @@ class TrainingLoop:
         )
         self._recorder.allocation(self.step, self.model.prunable_modules())
         self.unrecovered_events = self.unrecovered_events or 0
-        self._settle(self._recovery.begin(event.event, self.step), progress)
+        if not plan.is_empty:
+            self._settle(self._recovery.begin(event.event, self.step), progress)
+        self._meter.began += time.perf_counter() - began  # no part of a step
         progress.say(
             f"step {self.step}: dropped {len(plan.dropped)} groups, grew {len(plan.grown)}; "
             f"parameters {event.params_before:,} -> {event.params_after:,}"
@@ -295,7 +298,8 @@ def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | No
 
 
 def _evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
-    count = min(math.floor(1 / every + 1e-9), total_steps)
+    every = max(every, 1 / total_steps)
+    count = math.floor(1 / every + 1e-9)
     return frozenset({max(1, round(k * every * total_steps)) for k in range(1, count + 1)}) | {
         total_steps
     }

@@ -134,6 +134,7 @@ class Recorder:
                     "scorer": scorer,
                     "applied": applied,
                     "group_id": group.group_id,
+                    "origin": group.origin,
                     "layer": group.layer,
                     "kind": group.kind,
                     "group_index": group.index,
