@@ -28,6 +28,7 @@ LEVELS = {
     "commands": 8,
     "cli": 9,
     "__init__": 10,
+    "__main__": 10,
 }
 
 DOORS = {

@@ -205,9 +205,27 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     assert all(Path(line).is_file() for line in out.split())
 
 
-def test_help_waits_for_neither_torch_nor_ray() -> None:
-    program = "import sys, tuneprune.cli; sys.exit(bool({'torch', 'ray'} & sys.modules.keys()))"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("results", "list"), ("results", "show", "two"), ("results", "pool", "six")],
+    ids=" ".join,
+)
+def test_help_and_results_wait_for_neither_torch_nor_ray(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
+    write_two_trials(Path("results/two"))
+    write_seeds(Path("results/six"), speakers=6)
+    program = """
+import sys, tuneprune.cli
+try:
+    tuneprune.cli.main()
+except SystemExit as end:
+    assert not end.code, end.code
+sys.exit(", ".join({"torch", "ray"} & sys.modules.keys()) or 0)
+"""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -303,7 +321,9 @@ def test_trials_are_compared_on_the_test_split_of_their_corpus(run: Run) -> None
     assert code == 0
     assert "-13.3" in out
     assert "Word error rates on eval." in out
-    assert "over speakers" in out
+    assert "over speakers, of which there are 2." in out
+    out = run("results", "compare", "two", "t01", "t00")[1]
+    assert "over utterances, of which there are 3." in out
     outcome = run("results", "compare", "two", "t01", "t00", "--split", "test")
     assert_refused(outcome, "'test'", "there are eval")
     assert_refused(run("results", "compare", "two", "t01", "t02"), "'t02'", "did you mean")
@@ -314,7 +334,7 @@ def test_the_best_by_a_metric_stay_in_its_order_and_show_it(run: Run) -> None:
     code, out, _ = run("results", "best", "two", "--metric", "time_s", "--k", "2")
     assert code == 0
     header, first, second = (line.split() for line in out.splitlines())
-    assert header[:4] == ["trial_id", "delta", "status", "time_s"]
+    assert header[:5] == ["trial_id", "baseline", "delta", "status", "time_s"]
     assert (first[0], second[0]) == ("t00", "t01")  # written first, though t01 has fewer errors
     assert "26.7" in first
 
@@ -324,11 +344,12 @@ def test_tables_are_printed_as_they_are_asked_for(run: Run) -> None:
     code, out, _ = run("results", "show", "two", "--format", "markdown")
     assert code == 0
     assert out.splitlines()[0] == (
-        "| trial_id | delta | status | dev_wer | test_wer | params | train_s |"
+        "| trial_id | baseline | delta | status | dev_wer | test_wer | params | train_s |"
     )
     assert out.splitlines()[2] == (
-        "| t01 | 0.1 | finished | 13.3 % | 13.3 % | 1,000,000 | 2 min 05 s |"
+        "| t01 |  | 0.1 | finished | 13.3 % | 13.3 % | 1,000,000 | 2 min 05 s |"
     )
+    assert out.splitlines()[3].startswith("| t00 | yes | 0.1 |")
     query = "select reason, 100 * dev_wer as dev_wer from trials order by trial_id"
     code, out, _ = run("results", "sql", query, "two")
     assert code == 0
@@ -346,6 +367,97 @@ def test_sweeps_are_listed_beside_one_that_can_not_be_read(run: Run) -> None:
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["folder", "two"]
     assert err == "note: odd: parts/trials: can not be listed (Not a directory)\n"
+
+
+def test_a_folder_without_sweeps_is_said_to_have_none(run: Run) -> None:
+    Path("empty").mkdir()
+    assert run("results", "list", "empty") == (0, "no sweeps in empty\n", "")
+    assert run("results", "list", "empty", "--format", "json")[:2] == (0, "[]\n")
+
+
+def write_seeds(folder: Path, *, speakers: int) -> None:
+    """Write a setting and its baseline with seeds 1 and 2, and a third seed that failed."""
+    counts = {"language": "en", "reference": "a", "hypothesis": "", "num_ref_words": 10}
+    counts |= dict.fromkeys(("deletions", "insertions", "char_errors"), 0) | {"num_ref_chars": 1}
+    for trial_id, seed, wrong in (("b1", 1, 4), ("b2", 2, 4), ("t1", 1, 3), ("t2", 2, 2)):
+        write_seed(folder, trial_id, seed, [wrong] * speakers, counts, "finished")
+    write_seed(folder, "t3", 3, [], counts, "failed")
+
+
+def write_seed(
+    folder: Path, trial_id: str, seed: int, wrong: list[int], counts: dict[str, object], status: str
+) -> None:
+    is_baseline = trial_id.startswith("b")
+    adaptation = {"method": "none"} if is_baseline else {"method": "grow_drop", "delta": 0.1}
+    settings = {"seed": seed, "adaptation.delta": 0.1, "adaptation.scorer": "taylor"}
+    config = {"corpus": {"dev_split": "dev", "test_split": "eval"}, "adaptation": adaptation}
+    with TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=seed) as writer:
+        for split in ("dev", "eval"):
+            for number, errors in enumerate(wrong):
+                writer.add(
+                    "utterances", step=9, split=split, utterance_id=f"u{number}",
+                    speaker=f"s{number}", substitutions=errors, **counts,
+                )  # fmt: skip
+        writer.add(
+            "trials", step=9, status=status, is_baseline=is_baseline, params=12_345_678,
+            settings=json.dumps({"seed": seed} if is_baseline else settings),
+            config=json.dumps({**config, "seed": seed}),
+        )  # fmt: skip
+
+
+def test_pooled_seeds_are_a_line_a_setting(run: Run) -> None:
+    write_seeds(Path("results/seeds"), speakers=6)
+    code, out, _ = run("results", "pool", "seeds")
+    assert code == 0
+    header, adapted, baseline, gap, *notes = out.splitlines()
+    titles = ["delta", "scorer", "seeds", "dev WER", "test WER", "vs baseline", "params"]
+    assert header.split() == " ".join(titles).split()
+    # 30 and 40 errors of 120 words, the same for every speaker; so no draw differs.
+    assert adapted.split() == [
+        "0.1", "taylor", "2+1", "unfinished", *("25.0", "[25.0,", "25.0]") * 2,
+        "-15.0", "[-15.0,", "-15.0]", "12.3", "M",
+    ]  # fmt: skip
+    assert baseline.split()[:3] == ["-", "-", "2"]
+    assert baseline.split()[-3:] == ["baseline", "12.3", "M"]
+    assert gap == ""
+    assert not any("fewer" in line for line in notes)
+    assert max(map(len, out.splitlines())) <= 100
+    code, out, _ = run("results", "pool", "seeds", "--format", "markdown")
+    assert out.splitlines()[0] == f"| {' | '.join(titles)} |"
+    rows = json.loads(run("results", "pool", "seeds", "--format", "json")[1])
+    assert rows[0]["difference"] == pytest.approx(-0.15)
+    assert rows[0]["probability_of_improvement"] == 1
+    assert rows[0]["paired_seeds"] == 2
+
+
+def test_pools_of_few_speakers_say_that_utterances_were_drawn(run: Run) -> None:
+    write_seeds(Path("results/few"), speakers=4)
+    code, out, _ = run("results", "pool", "few")
+    assert code == 0
+    assert "-15.0 [-15.0, -15.0]" in out.splitlines()[1]
+    assert "On dev and test there are fewer than 5 speakers" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_the_agreement_of_scorers_is_shown(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    with TableWriter(Path("results/two"), sweep_id="s", trial_id="t01", attempt=0, seed=1) as w:
+        for scorer, scores in (("taylor", (1.0, 2.0, 3.0)), ("magnitude", (3.0, 2.0, 1.0))):
+            for index, score in enumerate(scores):
+                w.add(
+                    "group_scores", step=5, event=0, scorer=scorer, score=score, layer=0,
+                    kind="ff1", group_index=index, group_id=f"blocks.0.ff1.{index}", params=1,
+                    fate=("dropped", "kept", "grown")[int(score) - 1],
+                )  # fmt: skip
+    code, out, _ = run("results", "scorers", "two", "t01", "--format", "json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert row["rank_correlation"] == pytest.approx(-1)
+    assert row["dropped_overlap"] == row["grown_overlap"] == 0
+    code, out, _ = run("results", "scorers", "two", "t01")
+    assert code == 0
+    assert "Rank correlation: Spearman's." in out
+    assert_refused(run("results", "scorers", "two", "t09"), "'t09'", "is not a trial")
 
 
 def test_an_exported_sweep_is_a_sweep(run: Run) -> None:

@@ -22,6 +22,7 @@ from tuneprune.show import (
     describe_table,
     draw_plots,
     print_answer,
+    print_reasons,
     print_run,
     print_table,
     ranked_trials,
@@ -141,17 +142,36 @@ def test_trials_are_ranked_by_the_dev_rate_and_failed_ones_come_last(
     assert ids(ranked) == ["t2", "t0", "t1", "t6", "t4", "t5", "t3"]
 
 
+def test_why_trials_did_not_finish_is_said_on_a_line_each(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("t1", dev_wer=0.5, reason="not said of what finished")
+    write("t2", status="failed", reason=f"{MARKUP}\n{'long ' * 40}")
+    write("t3", status="stopped", reason="interrupted")
+    write("t4", status="running")
+    ranked = ranked_trials(open_results(tmp_path))
+    print_reasons(ranked, "text", 60)
+    gap, stopped, failed = capsys.readouterr().out.splitlines()
+    assert (gap, stopped) == ("", "t3 stopped: interrupted")
+    assert failed.startswith(f"t2 failed: {MARKUP} long")
+    assert len(failed) <= 60
+    print_reasons(ranked, "markdown", 60)
+    assert "- t3 stopped: interrupted" in capsys.readouterr().out.splitlines()
+    print_reasons(ranked, "json", 60)
+    assert capsys.readouterr().out == ""
+
+
 def test_trials_show_what_was_searched_also_the_seed(tmp_path: Path, write: Write) -> None:
     write("t1", dev_wer=0.5, settings={"seed": 3, "adaptation.delta": 0.1})
     results = open_results(tmp_path)
     shown = trial_columns(results, results.best("setup_s"), "setup_s").column_names
     assert shown == [
-        "trial_id", "adaptation.delta", "seed", "status", "setup_s", "dev_wer", "test_wer",
-        "params", "train_s",
+        "trial_id", "is_baseline", "adaptation.delta", "seed", "status", "setup_s", "dev_wer",
+        "test_wer", "params", "train_s",
     ]  # fmt: skip
     for metric in ("dev_wer", "params", "seed"):
         columns = trial_columns(results, results.trials(), metric).column_names
-        assert len(columns) == len(set(columns)) == 8
+        assert len(columns) == len(set(columns)) == 9
 
 
 def test_trials_of_several_sweeps_are_told_apart(tmp_path: Path, write: Write) -> None:

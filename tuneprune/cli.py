@@ -33,7 +33,3 @@ def main() -> None:
     except (TunepruneError, Interrupted) as error:
         print(f"tuneprune: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-
-
-if __name__ == "__main__":
-    main()

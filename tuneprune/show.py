@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,18 +16,20 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.data.corpus import Corpus
-from tuneprune.models.describe import ModelDescription
 from tuneprune.results.compare import Comparison
 from tuneprune.results.figures import save_figure
-from tuneprune.results.formats import as_csv, as_json, as_markdown
+from tuneprune.results.formats import as_csv, as_json, as_markdown, escaped
 from tuneprune.results.layout import Column, fitted
 from tuneprune.results.plots import allocation_panels, learning_curves
 from tuneprune.results.reader import Results
-from tuneprune.structure.groups import Allocation
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.wording import duration, percent
-from tuneprune.training.run import RunSummary
+
+if TYPE_CHECKING:  # these import torch, which those who only read results do not wait for
+    from tuneprune.data.corpus import Corpus
+    from tuneprune.models.describe import ModelDescription
+    from tuneprune.structure.groups import Allocation
+    from tuneprune.training.run import RunSummary
 
 _LABELS_FROM = {
     "corpus": "of the corpus",
@@ -34,11 +37,13 @@ _LABELS_FROM = {
     "option": "as asked for",
     "assumed": "assumed: the corpus is not here; say --labels N",
 }
+READ_BY_PEOPLE = ("text", "markdown")
+
 _RATES = ("dev_wer", "test_wer")
 _STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
 
 
-def describe_table(description: ModelDescription) -> RenderableType:
+def describe_table(description: "ModelDescription") -> RenderableType:
     """Return the sizes of a model as a table of its kinds of module, with totals below.
 
     A model that is not uniform also gets the groups of every module, a row a block.
@@ -63,7 +68,7 @@ def describe_table(description: ModelDescription) -> RenderableType:
     return Group(*lines, *_totals(description))
 
 
-def _totals(description: ModelDescription) -> Iterator[Text]:
+def _totals(description: "ModelDescription") -> Iterator[Text]:
     source = _LABELS_FROM[description["num_labels_from"]]
     for name, number, behind in (
         ("prunable parameters", description["prunable_params"], ""),
@@ -85,7 +90,7 @@ def _allocation_table(blocks: Sequence[Mapping[str, int]], kinds: Sequence[str])
     return table
 
 
-def allocation_yaml(allocation: Allocation) -> str:
+def allocation_yaml(allocation: "Allocation") -> str:
     """Return an allocation as the YAML that ``model.allocation`` reads, a line a block."""
     lines = [
         f"- {yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=1000)}"
@@ -94,7 +99,7 @@ def allocation_yaml(allocation: Allocation) -> str:
     return "".join(["blocks:\n", *lines])
 
 
-def corpus_table(corpus: Corpus) -> RenderableType:
+def corpus_table(corpus: "Corpus") -> RenderableType:
     """Return utterances, hours and speakers of each split of a corpus."""
     table = _table("split", "utterances", "hours", "speakers", "words")
     for name in corpus.split_names:
@@ -110,7 +115,7 @@ def corpus_table(corpus: Corpus) -> RenderableType:
     return Group(table, Text(f"{corpus.path}: {rate}, fingerprint {corpus.fingerprint[:16]}"))
 
 
-def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
+def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
     """Print how a single run ended and where to look."""
     if summary.status == "diverged":
         line = f"diverged: the loss was not finite after step {summary.step}"
@@ -140,11 +145,12 @@ def print_run(summary: RunSummary, folder: Path, console: Console) -> None:
 def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -> pa.Table:
     """Return the columns of trials that a person compares, in the order of ``trials``.
 
-    Name, searched settings, status, ``metric``, WER, size and time.
+    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time.
     """
     one_sweep = pc.count_distinct(trials["sweep_id"]).as_py() <= 1
     first = ("trial_id",) if one_sweep else ("sweep_id", "trial_id")
-    names = (*first, *results.searched(), "status", metric, *_RATES, "params", "train_s")
+    last = ("status", metric, *_RATES, "params", "train_s")
+    names = (*first, "is_baseline", *results.searched(), *last)
     return trials.select(list(dict.fromkeys(names)))
 
 
@@ -154,6 +160,22 @@ def ranked_trials(results: Results) -> pa.Table:
     place = pc.index_in(trials["status"], pa.array(_STATUS_ORDER))
     keys = [(name, "ascending") for name in ("place", "dev_wer", "trial_id", "sweep_id")]
     return trials.append_column("place", place).sort_by(keys).drop_columns("place")
+
+
+def print_reasons(trials: pa.Table, table_format: str, width: int) -> None:
+    """Print why trials did not finish, a line for each that says, for people only."""
+    rows = [row for row in trials.to_pylist() if row["status"] != "finished" and row["reason"]]
+    if not rows or table_format not in READ_BY_PEOPLE:
+        return
+    print()
+    for row in rows:
+        line = f"{row['trial_id']} {row['status']}: {' '.join(row['reason'].split())}"
+        if table_format == "markdown":
+            print(f"- {escaped(line)}")
+        else:
+            text = Text(line)
+            text.truncate(width, overflow="ellipsis")
+            print(text.plain)
 
 
 def comparison_row(a: str, b: str, comparison: Comparison) -> pa.Table:
@@ -172,6 +194,7 @@ def print_table(
         table_format: ``text``, ``markdown``, ``json`` or ``csv``; the last two print raw values.
         width: columns of text to print in.
         searched: columns that are searched settings; named by the last part of their path.
+            That of baselines is ``baseline``, ``yes`` where it is one.
     """
     _print(table, table_format, width, _short_names(table.column_names, searched), _FORMATS)
 
@@ -219,9 +242,19 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
+def print_columns(columns: Sequence[Column], table_format: str, width: int) -> None:
+    """Print columns of text, as ``text`` in ``width`` columns or as ``markdown``."""
+    if table_format == "markdown":
+        rows = list(zip(*(column.cells for column in columns), strict=True))
+        names = [column.name for column in columns]
+        print(as_markdown(names, rows, [column.is_number for column in columns]))
+    else:
+        Console(width=width).print(fitted(columns, width))
+
+
 def _short_names(names: Sequence[str], searched: Sequence[str]) -> list[str]:
     """Return names for people; a setting whose short name is taken keeps its path."""
-    short = [name.split(".")[-1] if name in searched else name for name in names]
+    short = [name.split(".")[-1] if name in searched else _TITLES.get(name, name) for name in names]
     return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]
 
 
@@ -249,11 +282,7 @@ def _print(
         )
         for name, field, values in zip(names, table.schema, table.columns, strict=True)
     ]
-    if table_format == "markdown":
-        rows = list(zip(*(column.cells for column in columns), strict=True))
-        print(as_markdown(names, rows, [column.is_number for column in columns]))
-    else:
-        Console(width=width).print(fitted(columns, width))
+    print_columns(columns, table_format, width)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -264,7 +293,7 @@ def _is_number(kind: pa.DataType) -> bool:
 def _cell(value: object, form: _Format | None) -> str:
     if value is None:
         return "-"
-    if isinstance(value, bool):
+    if isinstance(value, bool) and form is None:
         return "true" if value else "false"
     if isinstance(value, Decimal):  # DuckDB's sums of whole numbers
         value = int(value) if value == value.to_integral_value() else float(value)
@@ -289,13 +318,19 @@ def _count(number: float) -> str:
     return f"{number:,}"
 
 
+def _yes(flag: float) -> str:
+    return "yes" if flag else ""
+
+
+_TITLES = {"is_baseline": "baseline"}
+
 # By the exact name of a column, for a query may call anything "wer".
 _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
     **dict.fromkeys(("wer_a", "wer_b", "probability_of_improvement"), percent),
-    **dict.fromkeys(("dev_low", "dev_high", "test_low", "test_high"), percent),
-    **dict.fromkeys(("difference", "low", "high", "difference_low", "difference_high"), _points),
+    **dict.fromkeys(("difference", "low", "high"), _points),
     **dict.fromkeys(("train_s", "setup_s"), duration),
     **dict.fromkeys(("started_s", "time_s"), _minute),
     **dict.fromkeys(("params", "prunable_params", "multiply_adds_per_s"), _count),
+    "is_baseline": _yes,
 }

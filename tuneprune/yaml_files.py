@@ -73,11 +73,11 @@ def _extended(below: Settings, top: Settings) -> Settings:
     merged = _merged({key: below[key] for key in below if key not in own}, top)
     under, search = below.get("search"), merged.get("search")
     if isinstance(under, Mapping) and isinstance(search, Mapping):
-        over = _mapping(top, "search")
-        search = {**search, **_decided(under, over, _mapping(top, "base"))}
+        over = mapping_at(top, "search")
+        search = {**search, **_decided(under, over, mapping_at(top, "base"))}
         if "sampler" in over:
             search["sampler"] = over["sampler"]
-            if _mapping(over, "sampler").get("kind") == "grid" and "trials" not in over:
+            if mapping_at(over, "sampler").get("kind") == "grid" and "trials" not in over:
                 search.pop("trials", None)
         merged["search"] = search
     return merged
@@ -85,14 +85,14 @@ def _extended(below: Settings, top: Settings) -> Settings:
 
 def _decided(below: Mapping[str, Any], top: Mapping[str, Any], base: Settings) -> Settings:
     """Return ``space`` and ``set`` with each field where the file on top has it."""
-    ranges, shared = _mapping(top, "space"), _mapping(top, "set")
+    ranges, shared = mapping_at(top, "space"), mapping_at(top, "set")
     result: Settings = {}
     if isinstance(top.get("space", {}), Mapping):
-        searched = _mapping(below, "space")
+        searched = mapping_at(below, "space")
         gone = [p for p in searched if p in ranges or p in shared or _holds(base, p)]
         result["space"] = {p: one for p, one in searched.items() if p not in gone} | ranges
     if isinstance(top.get("set", {}), Mapping):
-        fixed = _mapping(below, "set")
+        fixed = mapping_at(below, "set")
         result["set"] = {p: one for p, one in fixed.items() if p not in ranges} | shared
     return result
 
@@ -100,7 +100,7 @@ def _decided(below: Mapping[str, Any], top: Mapping[str, Any], base: Settings) -
 def _holds(settings: Settings, path: str) -> bool:
     """Return whether nested settings have a value at a dotted path."""
     head, _, rest = path.partition(".")
-    return head in settings and (not rest or _holds(_mapping(settings, head), rest))
+    return head in settings and (not rest or _holds(mapping_at(settings, head), rest))
 
 
 def _merged(below: Mapping[str, Any], top: Mapping[str, Any]) -> Settings:
@@ -113,6 +113,7 @@ def _merged(below: Mapping[str, Any], top: Mapping[str, Any]) -> Settings:
     return merged
 
 
-def _mapping(settings: Mapping[str, Any], key: str) -> Settings:
+def mapping_at(settings: Mapping[str, Any], key: str) -> Settings:
+    """Return a copy of the mapping under a key; empty, where there is none."""
     below = settings.get(key)
     return dict(below) if isinstance(below, Mapping) else {}

@@ -1,33 +1,33 @@
 """A step after an event against a step of a model that was built in that shape from the start."""
 
-from comparing import Bar, Comparison, take_turns, timed
+from comparing import Bar, Comparison, Row, Size, take_turns, timed
 from recognisers import (
     GROW_DROP,
     NUM_LABELS,
+    TOTAL_STEPS,
     Trainee,
-    an4_config,
-    an4_like_batch,
     an4_model,
+    batch_for,
+    models_of,
     sizes_of,
 )
 
-from tuneprune.adaptation.grow_drop import GrowDrop
+from tuneprune.adaptation.grow_drop import event_steps
 from tuneprune.config import ModelConfig
 from tuneprune.models.ctc import build_model
-from tuneprune.structure.groups import Allocation
+from tuneprune.structure.groups import Allocation, allocation_of
 from tuneprune.training.batches import Batch
 
 
-def compare(*, quick: bool) -> list[Comparison]:
-    """Measure the AN4 space's model, and unless ``quick`` one of d=256 with 12 blocks."""
-    rows = [_row(an4_model(), repeats=11 if quick else 31)]
-    if not quick:
-        rows.append(_row(an4_model(d_model=256, num_blocks=12, head_dim=64), repeats=9))
-    return rows
+def compare(*, size: Size) -> list[Row]:
+    """Measure the AN4 space's model, and in full one of d=256 with 12 blocks."""
+    configs = models_of(size, an4_model(d_model=256, num_blocks=12, head_dim=64))
+    repeats = {"full": (31, 9), "quick": (11,), "tiny": (1,)}[size]
+    return [_row(config, repeats=count) for config, count in zip(configs, repeats, strict=True)]
 
 
-def _row(config: ModelConfig, *, repeats: int) -> Comparison:
-    batch = an4_like_batch(config, num_bins=an4_config().features.num_bins)
+def _row(config: ModelConfig, *, repeats: int) -> Row:
+    batch = batch_for(config)
     adapted, allocation = _adapted(config, batch)
     built = _built(config, batch, allocation)
     built.model.load_state_dict(adapted.model.state_dict())  # fails unless the shapes are one
@@ -44,13 +44,15 @@ def _row(config: ModelConfig, *, repeats: int) -> Comparison:
 
 def _adapted(config: ModelConfig, batch: Batch) -> tuple[Trainee, Allocation]:
     trainee = Trainee.ours(config, batch)
-    hook = GrowDrop(trainee.model, trainee.optimizer, GROW_DROP, total_steps=10)
+    hook = trainee.hook(total_steps=TOTAL_STEPS)
+    (step,) = event_steps(GROW_DROP, TOTAL_STEPS)
     trainee.step()
     hook.observe(0)
-    plan = hook.propose(hook.event_step)
+    plan = hook.propose(step)
     assert plan is not None
     assert not plan.is_empty
-    return trainee, hook.apply(plan, hook.event_step).allocation
+    hook.apply(plan, step)
+    return trainee, allocation_of(trainee.model.prunable_modules())
 
 
 def _built(config: ModelConfig, batch: Batch, allocation: Allocation) -> Trainee:

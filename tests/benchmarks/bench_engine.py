@@ -14,44 +14,44 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comparing import Bar, Comparison, take_turns
+from comparing import Bar, Comparison, Row, Size, take_turns
 
 if TYPE_CHECKING:
     from tuneprune.sweep.space import Space
 
-TRIALS = 6
 _AT_ONCE = min(2, os.cpu_count() or 1)
 
 
-def compare(*, quick: bool) -> list[Comparison]:
-    """Run both kinds of sweep three times in turn; once if ``quick``."""
+def compare(*, size: Size) -> list[Row]:
+    """Run both kinds of sweep, of six trials, three times in turn; once if quick."""
     from tuneprune.distributed.cluster import ray_cluster
 
+    trials = 2 if size == "tiny" else 6
     numbers = itertools.count()
     with tempfile.TemporaryDirectory(prefix="tp-") as folder, ray_cluster():
         taken = take_turns(
             {
-                "ours": lambda: _sweep(Path(folder) / f"ours-{next(numbers)}"),
-                "plain": lambda: _plain(Path(folder) / f"plain-{next(numbers)}"),
+                "ours": lambda: _sweep(Path(folder) / f"ours-{next(numbers)}", trials),
+                "plain": lambda: _plain(Path(folder) / f"plain-{next(numbers)}", trials),
             },
-            repeats=1 if quick else 3,
+            repeats=3 if size == "full" else 1,
             warmups=0,
         )
     return [
         Comparison(
-            what=f"trial of nothing, {_AT_ONCE} at once / TorchTrainer",
-            ours=[seconds / TRIALS for seconds in taken["ours"]],
-            baseline=[seconds / TRIALS for seconds in taken["plain"]],
+            what=f"empty trial, {_AT_ONCE} at once / TorchTrainer",
+            ours=[seconds / trials for seconds in taken["ours"]],
+            baseline=[seconds / trials for seconds in taken["plain"]],
             bar=Bar(kind="value", limit=1.0),
         )
     ]
 
 
-def _sweep(out: Path) -> float:
-    """Return the seconds of a sweep of the baseline and five trials."""
+def _sweep(out: Path, trials: int) -> float:
+    """Return the seconds of a sweep of so many trials, the baseline being one of them."""
     from tuneprune.sweep.study import run_sweep
 
-    space = _space()
+    space = _space(trials)
     began = time.perf_counter()
     outcome = run_sweep(
         space,
@@ -61,12 +61,12 @@ def _sweep(out: Path) -> float:
         prepare=lambda config: None,
     )
     seconds = time.perf_counter() - began
-    if outcome.counts != {"finished": TRIALS}:
+    if outcome.counts != {"finished": trials}:
         raise RuntimeError(f"trials ended otherwise: {outcome.counts}")
     return seconds
 
 
-def _space() -> "Space":
+def _space(trials: int) -> "Space":
     from tuneprune.sweep.space import build_space
 
     return build_space(
@@ -79,7 +79,7 @@ def _space() -> "Space":
                 "seed": 0,
             },
             "search": {
-                "trials": TRIALS - 1,
+                "trials": trials - 1,
                 "sampler": {"kind": "random", "seed": 1},
                 "space": {"seed": {"int": [1, 1000]}},
             },
@@ -96,15 +96,16 @@ def _training_of_nothing() -> Callable[..., Any]:
         context.report({"step": 1.0, "total_steps": 1.0, "dev_wer": 0.5}, None)
         return RunSummary(
             status="finished", step=1, total_steps=1, best_step=1, dev_wer=0.5, dev_cer=0.5,
-            test_wer=0.5, test_cer=0.5, params=1, prunable_params=1, setup_s=0.0, train_s=0.0,
-            left_out_utterances=0, checkpoint="",
+            test_wer=0.5, test_cer=0.5, params=1, prunable_params=1, multiply_adds_per_s=1,
+            unrecovered_events=None, setup_s=0.0, train_s=0.0, left_out_utterances=0,
+            checkpoint="",
         )  # fmt: skip
 
     return train
 
 
-def _plain(out: Path) -> float:
-    """Return the seconds of the same six trials as plain Tune and TorchTrainer run them."""
+def _plain(out: Path, trials: int) -> float:
+    """Return the seconds of the same trials as plain Tune and TorchTrainer run them."""
     from ray import tune
 
     storage = str(out)
@@ -135,13 +136,13 @@ def _plain(out: Path) -> float:
     tuner = tune.Tuner(
         # The trial only waits: with whole CPUs, trials would keep their own workers out.
         tune.with_resources(trial, {"CPU": 0.01}),
-        param_space={"number": tune.grid_search(list(range(TRIALS)))},
+        param_space={"number": tune.grid_search(list(range(trials)))},
         tune_config=tune.TuneConfig(max_concurrent_trials=_AT_ONCE),
         run_config=tune.RunConfig(storage_path=storage, name="tune", verbose=0),
     )
     began = time.perf_counter()
     grid = tuner.fit()
     seconds = time.perf_counter() - began
-    if grid.num_errors or len(grid) != TRIALS:
+    if grid.num_errors or len(grid) != trials:
         raise RuntimeError(f"{grid.num_errors} of {len(grid)} plain trials failed")
     return seconds

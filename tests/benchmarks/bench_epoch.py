@@ -1,10 +1,13 @@
 """One epoch of our whole loop against a plain one around torchaudio's Conformer.
 
-Both train the AN4 space's model in float32 on the same tones, with clipping and with the loss read
-every step, and both models are built beforehand. Ours reads features that were computed once, deals
-batches by length, and also writes its tables, decodes dev and saves two checkpoints. The plain loop
-computes features as it goes, deals as many utterances to a batch at random, and ends with the
-epoch; it is measured with its data in the same process, and with a worker on a core of its own.
+Both train the AN4 space's model in float32 on the same corpus, with clipping and with the loss read
+every step, neither with speed perturbation nor with masks, and both models are built beforehand.
+Ours reads features that were computed once, deals batches by length, and also writes its tables,
+decodes dev and saves two checkpoints. The plain loop computes features as it goes, deals as many
+utterances to a batch at random, and ends with the epoch; it is measured with its data in the same
+process, and with a worker on a core of its own.
+
+The corpus is AN4 where it is there, else tones.
 """
 
 import itertools
@@ -16,49 +19,56 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from comparing import Bar, Comparison, take_turns
-from recognisers import TorchaudioCtc, an4_config
+from comparing import Bar, Comparison, Missing, Row, Size, take_turns
+from peers import PeerCtc, PeerMissingError
+from recognisers import an4_config, tiny_model
+from speech_lengths import an4_manifest
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from tuneprune.config import RunConfig, build_config
+from tuneprune.data.recipes import import_manifest
 from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.results.writer import TableWriter
-from tuneprune.testing.tones import make_tone_corpus, tone_config
-from tuneprune.training.batches import Batch, collate
+from tuneprune.testing.tones import SAMPLE_RATE_HZ, make_tone_corpus
+from tuneprune.training.batches import Batch, TrainingBatches
 from tuneprune.training.context import LocalContext
 from tuneprune.training.loop import TrainingLoop
 from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
 
+_TONES = {"full": 1600, "quick": 300, "tiny": 6}
 
-def compare(*, quick: bool) -> list[Comparison]:
-    """Train on 1,600 utterances five times in turn; on 300, three times, if ``quick``."""
+
+def compare(*, size: Size) -> list[Row]:
+    """Train on AN4, or 1,600 tones, five times in turn; on 300 tones, three times, if quick."""
     with tempfile.TemporaryDirectory(prefix="tp-") as folder:
-        return compare_epochs(
-            Path(folder), utterances=300 if quick else 1600, repeats=3 if quick else 5
-        )
+        name, config = _corpus(Path(folder), size)
+        repeats = {"full": 5, "quick": 3, "tiny": 1}[size]
+        try:
+            return _compare_epochs(Path(folder), name, config, repeats=repeats)
+        except PeerMissingError as error:
+            return [Missing(what=f"epoch, {name} / plain loop", why=str(error))]
 
 
-def compare_epochs(folder: Path, *, utterances: int, repeats: int) -> list[Comparison]:
-    make_tone_corpus(folder / "tones", train=utterances)
-    config = _config(folder / "tones")
+def _compare_epochs(folder: Path, name: str, config: RunConfig, *, repeats: int) -> list[Row]:
     prepared = prepare(config)
     numbers = itertools.count()
     taken = take_turns(
         {
             "ours": lambda: _our_epoch(config, prepared, folder / f"run-{next(numbers)}"),
             "plain loop": lambda: _plain_epoch(config, prepared, workers=0),
-            "plain loop + data process": lambda: _plain_epoch(config, prepared, workers=1),
+            "plain + data process": lambda: _plain_epoch(config, prepared, workers=1),
         },
         repeats=repeats,
     )
     ours = taken.pop("ours")
     return [
         Comparison(
-            what=f"epoch, {utterances:,} tones / {how}",
+            what=f"epoch, {name} / {how}",
             ours=ours,
             baseline=baseline,
             bar=Bar(kind="faster", limit=1.5),
@@ -67,17 +77,21 @@ def compare_epochs(folder: Path, *, utterances: int, repeats: int) -> list[Compa
     ]
 
 
-def _config(corpus: Path) -> RunConfig:
-    settings = tone_config(corpus, "features.num_bins=40").model_dump()
+def _corpus(folder: Path, size: Size) -> tuple[str, RunConfig]:
+    """Make the corpus; return its name and a run of one epoch on it."""
     an4 = an4_config()
-    settings["model"] = an4.model.model_dump()
-    settings["optim"] = an4.optim.model_dump()
-    settings["training"] = {
-        "epochs": 1,
-        "batch_frames": an4.training.batch_frames,
-        "evaluate_every": 1.0,
-    }
-    return build_config(settings)
+    settings = an4.model_dump()
+    settings["model"] = (tiny_model() if size == "tiny" else an4.model).model_dump()
+    settings["features"] |= {"speed_factors": (1.0,), "spec_augment": None}
+    settings["training"] |= {"epochs": 1, "evaluate_every": 1.0, "precision": "float32"}
+    settings["corpus"]["path"] = folder / "corpus"
+    manifest = an4_manifest() if size == "full" else None
+    if manifest is not None:
+        import_manifest(manifest, folder / "corpus")
+        return "AN4", build_config(settings)
+    make_tone_corpus(folder / "corpus", train=_TONES[size])
+    settings["features"] |= {"sample_rate_hz": SAMPLE_RATE_HZ, "num_bins": 40}
+    return f"{_TONES[size]:,} tones", build_config(settings)
 
 
 def _our_epoch(config: RunConfig, prepared: Prepared, out: Path) -> float:
@@ -101,9 +115,8 @@ def _our_epoch(config: RunConfig, prepared: Prepared, out: Path) -> float:
 
 def _plain_epoch(config: RunConfig, prepared: Prepared, *, workers: int) -> float:
     torch.manual_seed(config.seed)
-    model = TorchaudioCtc(
-        config.model, num_bins=config.features.num_bins, num_labels=len(prepared.labels)
-    )
+    num_bins, num_labels = config.features.num_bins, len(prepared.labels)
+    model = PeerCtc(config.model, "torchaudio", num_bins=num_bins, num_labels=num_labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-3)
     loader = DataLoader(
         _Recordings(config, prepared),
@@ -138,12 +151,8 @@ def _plain_epoch(config: RunConfig, prepared: Prepared, *, workers: int) -> floa
 
 def _utterances_a_batch(config: RunConfig, prepared: Prepared) -> int:
     """Return how many utterances our batches have on average."""
-    from tuneprune.data.features import FeatureStore
-    from tuneprune.training.batches import TrainingBatches
-
-    store = FeatureStore.open(prepared.features_path)
-    steps = TrainingBatches(prepared.train, prepared.labels, store, config).total_steps
-    return round(len(prepared.train.ids) / steps)
+    batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
+    return round(len(prepared.train.ids) / batches.total_steps)
 
 
 class _Recordings(Dataset):
@@ -175,4 +184,10 @@ class _Recordings(Dataset):
 
 
 def _collate(items: Sequence[tuple[Tensor, list[int]]]) -> Batch:
-    return collate([features for features, _ in items], [labels for _, labels in items])
+    features, labels = zip(*items, strict=True)
+    return Batch(
+        features_BTF=pad_sequence(features, batch_first=True),
+        num_frames_B=torch.tensor([len(f) for f in features]),
+        labels=torch.tensor([label for seq in labels for label in seq]),
+        num_labels_B=torch.tensor([len(seq) for seq in labels]),
+    )

@@ -1,7 +1,7 @@
 """The share of padding in our training batches, against random batches of the same size."""
 
 import numpy as np
-from comparing import Bar, Comparison
+from comparing import Bar, Comparison, Row, Size
 from numpy.typing import NDArray
 from recognisers import an4_config
 from speech_lengths import training_frames
@@ -9,12 +9,12 @@ from speech_lengths import training_frames
 from tuneprune.data.batching import epoch_batches, padding_fraction
 
 
-def compare(*, quick: bool) -> list[Comparison]:
-    """Deal the epochs of the AN4 space's training: 10, or all unless ``quick``."""
+def compare(*, size: Size) -> list[Row]:
+    """Deal the epochs of the AN4 space's training: in full all of them, else 10."""
     name, frames = training_frames()
     training = an4_config().training
     ours, baseline = [], []
-    for epoch in range(10 if quick else training.epochs):
+    for epoch in range(training.epochs if size == "full" else 10):
         batches = epoch_batches(
             frames,
             seed=0,

@@ -14,29 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comparing import Bar, Comparison, take_turns, timed
+from comparing import Bar, Comparison, Row, Size, take_turns, timed
 from numpy.typing import NDArray
 from recognisers import an4_config
 
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 
-TRIALS = 1_000
 _METRIC = "dev_wer"
 _RUN_S = 60.0
 
 
-def compare(*, quick: bool) -> list[Comparison]:
-    """Ask over 500 evaluations a trial; over 20 if ``quick``."""
+def compare(*, size: Size) -> list[Row]:
+    """Ask over 1,000 trials of 500 evaluations; of 20 if quick."""
+    trials, evaluations, repeats = {
+        "full": (1_000, 500, 3),
+        "quick": (1_000, 20, 5),
+        "tiny": (3, 2, 1),
+    }[size]
     with tempfile.TemporaryDirectory(prefix="tp-") as folder:
-        return compare_stored(
-            Path(folder), trials=TRIALS, evaluations=20 if quick else 500, repeats=5 if quick else 3
+        return _compare_stored(
+            Path(folder), trials=trials, evaluations=evaluations, repeats=repeats
         )
 
 
-def compare_stored(
-    folder: Path, *, trials: int, evaluations: int, repeats: int
-) -> list[Comparison]:
+def _compare_stored(folder: Path, *, trials: int, evaluations: int, repeats: int) -> list[Row]:
     """Store that many trials both ways, then ask both for the best."""
     rates = _learning_curves(trials, evaluations)
     ours, theirs = folder / "ours", folder / "tune"

@@ -1,4 +1,4 @@
-"""Both sides of a measurement taken in turns, and the table that holds them against their bar."""
+"""Both sides of a measurement taken in turns, as values that are held against a bar."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
+
+Size = Literal["full", "quick", "tiny"]
+"""How much is measured: all that is promised, less, or next to nothing, to see that it runs."""
 
 Side = Callable[[], float]
 """Does one side of a measurement once; returns the seconds of the part that counts."""
@@ -20,11 +21,12 @@ class Bar:
     """What was promised.
 
     ``faster``: baseline over ours is at least ``limit``. ``ratio``: ours over baseline is at
-    most ``limit``. ``value``: ours itself is at most ``limit``, in its unit.
+    most ``limit``. ``value``: ours itself is at most ``limit``, in its unit. Without a limit
+    nothing was promised, and the figures are shown for what they are.
     """
 
     kind: Literal["faster", "ratio", "value"]
-    limit: float
+    limit: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +49,25 @@ class Comparison:
         return baseline / ours if self.bar.kind == "faster" else ours / baseline
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        """Return whether the bar was met; None without one."""
+        if self.bar.limit is None:
+            return None
         if self.bar.kind == "faster":
             return bool(np.median(self.ratios) >= self.bar.limit)
         figures = self.ours if self.bar.kind == "value" else self.ratios
         return bool(np.median(figures) <= self.bar.limit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """A line of the table that could not be measured here, and why."""
+
+    what: str
+    why: str
+
+
+Row = Comparison | Missing
 
 
 def timed(action: Callable[[], object]) -> Side:
@@ -79,63 +95,3 @@ def take_turns(
             if number >= warmups:
                 taken[name].append(seconds)
     return taken
-
-
-def table_of(comparisons: Sequence[Comparison]) -> Table:
-    """Return the table, at most 100 columns wide."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, width=100)
-    table.add_column("what", ratio=1)
-    for title in ("ours", "baseline", "ratio", "bar"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("met", no_wrap=True)
-    for one in comparisons:
-        table.add_row(
-            one.what,
-            _quantity(one.ours, one.unit),
-            _quantity(one.baseline, one.unit),
-            _shown_ratio(one),
-            _shown_bar(one),
-            Text("yes", style="green") if one.met else Text("no", style="bold red"),
-        )
-    return table
-
-
-def _quantity(values: Sequence[float], unit: Unit) -> str:
-    middle = float(np.median(values))
-    name, scale = _scale(middle, unit)
-    return f"{_with_spread([value * scale for value in values])} {name}"
-
-
-def _shown_ratio(one: Comparison) -> str:
-    small = one.bar.kind == "ratio" and one.bar.limit < 0.1
-    if small:
-        return f"{_with_spread([100 * ratio for ratio in one.ratios])} %"
-    return f"{_with_spread(one.ratios)} x"
-
-
-def _shown_bar(one: Comparison) -> str:
-    limit = one.bar.limit
-    if one.bar.kind == "faster":
-        return f"≥ {limit:g} x"
-    if one.bar.kind == "ratio":
-        return f"≤ {100 * limit:g} %" if limit < 0.1 else f"≤ {limit:g} x"
-    name, scale = _scale(limit, one.unit)
-    return f"≤ {limit * scale:g} {name}"
-
-
-def _with_spread(values: Sequence[float] | np.ndarray) -> str:
-    """Return the median, and half of the middle half's width once there are four values."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    digits = max(0, 2 - int(np.floor(np.log10(abs(middle))))) if middle else 2
-    digits = min(digits, 3)
-    if len(values) < 4:
-        return f"{middle:.{digits}f}"
-    return f"{middle:.{digits}f} ±{(high - low) / 2:.{digits}f}"
-
-
-def _scale(size: float, unit: Unit) -> tuple[str, float]:
-    if unit == "fraction":
-        return "%", 100.0
-    if size < 1e-3:
-        return "us", 1e6
-    return ("ms", 1e3) if size < 1 else ("s", 1.0)

@@ -1,14 +1,15 @@
-"""The models that are measured: ours, and one around torchaudio's Conformer of the same sizes.
+"""What is measured: a model of the AN4 space or of other sizes, a batch like its, and a step.
 
-Legend: B batch, T frames, U encoder frames, F mel bins, D model width, V labels.
+Legend: B batch, T frames, F mel bins.
 """
 
 import numpy as np
 import torch
+from comparing import Size
 from speech_lengths import ROOT, an4_like_frames
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
+from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.config import (
     GrowDropConfig,
     ModelConfig,
@@ -18,14 +19,14 @@ from tuneprune.config import (
     read_run_settings,
 )
 from tuneprune.data.batching import epoch_batches
-from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.models.ctc import build_model
-from tuneprune.models.frontend import build_frontend, encoder_frames
+from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import Batch, collate
 from tuneprune.training.optim import build_optimizer
 from tuneprune.training.step import backward
 
 NUM_LABELS = 30
+TOTAL_STEPS = 10  # of a run with an event: it comes after the first
 GROW_DROP = GrowDropConfig(method="grow_drop", at=0.1, delta=0.2, scorer="taylor")
 
 # Small, so that repeating one batch for minutes stays in the range of usual numbers.
@@ -44,62 +45,46 @@ def an4_model(*, d_model: int = 0, num_blocks: int = 0, head_dim: int = 0) -> Mo
     return ModelConfig.model_validate({**an4_config().model.model_dump(), **changes})
 
 
+def tiny_model() -> ModelConfig:
+    """Return the smallest model with all parts of the AN4 space's."""
+    return an4_model(d_model=16, num_blocks=1, head_dim=8)
+
+
+def models_of(size: Size, *large: ModelConfig) -> tuple[ModelConfig, ...]:
+    """Return the AN4 space's model, in full with ``large`` ones, or the tiny one alone."""
+    if size == "tiny":
+        return (tiny_model(),)
+    return (an4_model(), *large) if size == "full" else (an4_model(),)
+
+
 def sizes_of(config: ModelConfig) -> str:
     """Return width and number of blocks, as the table shows them."""
     return f"d={config.d_model} x {config.num_blocks}"
 
 
-def an4_like_batch(config: ModelConfig, *, num_bins: int) -> Batch:
+def batch_for(config: ModelConfig) -> Batch:
     """Return one batch as training deals them from lengths like AN4's: the one of median length.
 
-    Features and labels are random; there is a label for every 12 frames.
+    Features and labels are random; there is a label for every 12 frames. The tiny model gets the
+    first two utterances of it.
     """
-    frames, training = an4_like_frames(), an4_config().training
+    frames, run = an4_like_frames(), an4_config()
     batches = epoch_batches(
         frames,
         seed=0,
         epoch=0,
-        batch_frames=training.batch_frames,
-        max_utterances=training.max_batch_utterances,
+        batch_frames=run.training.batch_frames,
+        max_utterances=run.training.max_batch_utterances,
     )
     indices = sorted(batches, key=lambda batch: float(frames[batch].mean()))[len(batches) // 2]
+    if config == tiny_model():
+        indices = indices[:2]
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    num_bins = run.features.num_bins
     return collate(
         [torch.randn(int(t), num_bins, generator=generator) for t in frames[indices]],
         [rng.integers(1, NUM_LABELS, size=int(t) // 12).tolist() for t in frames[indices]],
     )
-
-
-class TorchaudioCtc(nn.Module):
-    """Our front-end, input dropout and output layer around ``torchaudio.models.Conformer``.
-
-    It has the BatchNorm that is its default; ours has what its configuration says. It does not
-    mask padding in its convolutions.
-    """
-
-    def __init__(self, config: ModelConfig, *, num_bins: int, num_labels: int) -> None:
-        super().__init__()
-        order = config.module_order
-        assert config.conv_width == config.d_model, "torchaudio's Conformer has no other width"
-        assert config.attention_dropout == config.dropout, "nor two rates of dropout"
-        self.frontend = build_frontend(config.frontend, num_bins=num_bins, d_model=config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
-        self.encoder = load_torchaudio().models.Conformer(
-            input_dim=config.d_model,
-            num_heads=config.heads,
-            ffn_dim=config.ffn_width,
-            num_layers=config.num_blocks,
-            depthwise_conv_kernel_size=config.conv_kernel,
-            dropout=config.dropout,
-            convolution_first=order.index("conv") < order.index("mhsa"),
-        )
-        self.output = nn.Linear(config.d_model, num_labels)
-
-    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities [B, U, V] and the encoder frames of each utterance."""
-        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
-        x_BUD, _ = self.encoder(self.dropout(x_BUD), num_frames_B)
-        return functional.log_softmax(self.output(x_BUD), dim=-1), num_frames_B
 
 
 class Trainee:
@@ -111,6 +96,7 @@ class Trainee:
     def __init__(self, model: nn.Module, config: ModelConfig, batch: Batch) -> None:
         self.model = model.train()
         self.optimizer = build_optimizer(model, _OPTIM)
+        self._run = model  # what is called; a compiled one shares its parameters with the model
         self._batch = batch
         self._frames = int(encoder_frames(config.frontend, batch.num_frames_B).sum())
 
@@ -120,21 +106,23 @@ class Trainee:
         model = build_model(config, num_bins=num_bins, num_labels=NUM_LABELS, seed=0)
         return cls(model, config, batch)
 
-    @classmethod
-    def torchaudios(cls, config: ModelConfig, batch: Batch) -> "Trainee":
-        num_bins = batch.features_BTF.shape[2]
-        return cls(TorchaudioCtc(config, num_bins=num_bins, num_labels=NUM_LABELS), config, batch)
+    def compile(self, backend: str) -> None:
+        """From the next step on, run what torch.compile makes of the model for this batch."""
+        self._run = torch.compile(self.model, backend=backend, dynamic=False)
 
     def step(self, precision: str = "float32") -> None:
         """Do forward, CTC, backward and update on the batch."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = backward(
-            self.model,
+            self._run,
             [self._batch],
             encoder_frames=self._frames,
-            world_size=1,
             device=torch.device("cpu"),
             precision=precision,
         )
         assert loss.isfinite(), "a step of numbers that are none takes another time"
         self.optimizer.step()
+
+    def hook(self, config: GrowDropConfig = GROW_DROP, *, total_steps: int) -> GrowDrop:
+        """Return the hook of a run of the model in the state that it is in now."""
+        return GrowDrop(self.model, self.optimizer, config, total_steps=total_steps, seed=0)

@@ -13,11 +13,17 @@ _HOP_S = 0.010
 _WINDOW_S = 0.025
 
 
-def training_frames() -> tuple[str, NDArray[np.int32]]:
-    """Return a name for the corpus and the frames of its training utterances."""
+def an4_manifest() -> Path | None:
+    """Return AN4's manifest, where the corpus is there."""
     folder = Path(os.environ.get("TUNEPRUNE_CORPORA", ROOT.parent / "shared" / "corpora"))
     manifest = folder / "an4" / "manifest.jsonl"
-    if not manifest.is_file():
+    return manifest if manifest.is_file() else None
+
+
+def training_frames() -> tuple[str, NDArray[np.int32]]:
+    """Return a name for the corpus and the frames of its training utterances."""
+    manifest = an4_manifest()
+    if manifest is None:
         return "lengths like AN4's", an4_like_frames()
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
     seconds = np.array([row["duration"] for row in rows if row["split"] == "train"])

@@ -1,17 +1,13 @@
-"""The benchmarks' own arithmetic, and the one that needs no clock. Times are never asserted."""
+"""Every benchmark runs, and the table says what they found. Times are never asserted."""
 
 import importlib
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-
-@pytest.fixture(autouse=True)
-def _beside(monkeypatch):
-    """Let benchmarks import each other, as they do when run.py is the script."""
-    monkeypatch.syspath_prepend(Path(__file__).parent)
+NAMES = ("step", "compile", "hook", "event", "after_event", "padding", "epoch", "query", "engine")
+WITH_RAY = ("query", "engine")  # the first only reads its files
 
 
 @pytest.fixture
@@ -37,10 +33,26 @@ def compare(comparing):
     return compared
 
 
-def shown(comparing, *rows):
+def shown(*rows):
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(comparing.table_of(rows))
+    console.print(importlib.import_module("showing").table_of(rows))
     return console.export_text().splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.ray if n in WITH_RAY else ()) for n in NAMES]
+)
+def test_a_benchmark_runs_from_end_to_end(run, capsys, name):
+    assert run.main([name, "--tiny"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    table = printed[next(n for n, line in enumerate(printed) if line.startswith("what ")) :]
+    assert max(map(len, table)) <= 100
+    assert table.index("") > 1  # below the title there is a row at least
+
+
+def test_no_benchmark_is_left_out_here(run):
+    assert tuple(run.BENCHMARKS) == NAMES
 
 
 def test_sides_take_turns_and_warm_ups_are_not_kept(comparing):
@@ -69,9 +81,14 @@ def test_ratios_are_of_pairs_so_that_drift_cancels(compare):
     assert drifting.ratios.tolist() == [2.0, 2.0, 2.0]
 
 
-def test_the_table_shows_figures_units_bars_and_verdicts(comparing, compare):
+def test_figures_without_a_bar_are_shown_and_not_judged(compare):
+    (title, line) = shown(compare("faster", None, [0.25], [0.5]))
+    assert title.split()[-1] == "met"
+    assert line.split() == ["a", "thing", "250", "ms", "500", "ms", "2.00", "x"]
+
+
+def test_the_table_shows_figures_units_bars_and_verdicts(compare):
     lines = shown(
-        comparing,
         compare("faster", 1.5, [0.25] * 5, [0.375] * 5),
         compare("ratio", 0.01, [2e-5] * 5, [1e-3] * 5),
         compare("value", 0.1, [0.06] * 5, [0.42] * 5, "fraction"),
@@ -86,25 +103,25 @@ def test_the_table_shows_figures_units_bars_and_verdicts(comparing, compare):
     ]
 
 
-def test_padding_is_measured_and_printed(run, capsys):
-    assert run.main(["padding", "--quick"]) == 0
-    printed = capsys.readouterr().out
-    assert "padding" in printed
-    assert "≤ 10 %" in printed
+def test_what_could_not_be_measured_is_one_line_that_says_why(comparing, compare):
+    missing = comparing.Missing(what="a peer", why="its package is not here, " + 20 * "really ")
+    lines = shown(compare("ratio", 1.0, [1.0], [1.0]), missing)
+    assert len(lines) == 3
+    assert lines[2].startswith("a peer: its package is not here, really")
+    assert len(lines[2]) <= 100
 
 
 def test_random_batches_deal_everyone_once_and_pad_more(run):
-    padding = run.bench_padding
-    (row,) = padding.compare(quick=True)
+    (row,) = run.bench_padding.compare(size="quick")
     assert all(0 < ours < random < 1 for ours, random in zip(row.ours, row.baseline, strict=True))
 
 
 def test_a_benchmark_that_breaks_leaves_the_others_their_rows(run, compare, monkeypatch, capsys):
-    def broken(*, quick):
+    def broken(*, size):
         raise RuntimeError("no such library")
 
     monkeypatch.setitem(run.BENCHMARKS, "hook", broken)
-    monkeypatch.setitem(run.BENCHMARKS, "step", lambda quick: [compare("ratio", 1.0, [1.0], [1.0])])
+    monkeypatch.setitem(run.BENCHMARKS, "step", lambda size: [compare("ratio", 1.0, [1.0], [1.0])])
     assert run.main(["hook", "step"]) == 1
     captured = capsys.readouterr()
     assert "a thing" in captured.out
@@ -115,4 +132,4 @@ def test_a_benchmark_that_breaks_leaves_the_others_their_rows(run, compare, monk
 def test_an_unknown_name_is_refused_with_those_there_are(run, capsys):
     with pytest.raises(SystemExit):
         run.main(["speed"])
-    assert "'speed' is none of step, hook" in capsys.readouterr().err
+    assert "'speed' is none of step, compile, hook" in capsys.readouterr().err

@@ -4,21 +4,14 @@ import pytest
 import torch
 
 from tuneprune.models.attention import SelfAttention
+from tuneprune.models.slicing import Slices
 from tuneprune.structure.groups import PrunableModule
 
 
 def heads(positions: str) -> PrunableModule:
     with torch.device("meta"):
-        attention = SelfAttention(
-            d_model=384,
-            head_dim=64,
-            num_groups=6,
-            full_groups=6,
-            positions=positions,
-            dropout=0.1,
-            attention_dropout=0.1,
-            scale_dropout=True,
-        )
+        slices = Slices(width=64, count=6, full=6, dropout=0.1)
+        attention = SelfAttention(384, slices, attention_dropout=0.1, positions=positions)
     return attention.declare("blocks.0.mhsa", layer=0, kind="mhsa")
 
 

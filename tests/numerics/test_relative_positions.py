@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tuneprune.config import FrontendConfig, ModelConfig
 from tuneprune.models.attention import SelfAttention, relative_sinusoids
 from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.slicing import Slices
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import Growth, apply_plan
 from tuneprune.testing import zero_groups_
@@ -21,15 +22,9 @@ WIDTH, HEADS, HEAD = 5, 2, 3
 
 
 def attention(positions: str = "relative", attention_dropout: float = 0.0) -> SelfAttention:
+    slices = Slices(width=HEAD, count=HEADS, full=HEADS, dropout=0.0)
     module = SelfAttention(
-        d_model=WIDTH,
-        head_dim=HEAD,
-        num_groups=HEADS,
-        full_groups=HEADS,
-        positions=positions,
-        dropout=0.0,
-        attention_dropout=attention_dropout,
-        scale_dropout=True,
+        WIDTH, slices, attention_dropout=attention_dropout, positions=positions
     ).double()
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():

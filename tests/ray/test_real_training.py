@@ -155,7 +155,7 @@ def test_an_interrupted_run_is_recorded_and_says_how_to_go_on(
     config = tone_config(tones, *long, f"training.workers={workers}")
     path, out = tmp_path / "run.yaml", tmp_path / "out"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    command = [sys.executable, "-m", "tuneprune.cli", "train", str(path), "--out", str(out)]
+    command = [sys.executable, "-m", "tuneprune", "train", str(path), "--out", str(out)]
     # A group of its own, as a terminal has: Ctrl-C there reaches every process of it.
     run = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
@@ -184,7 +184,7 @@ def test_what_was_recorded_is_readable_after_a_kill_of_the_sweep(
     space = space_over(tones, "training.epochs=400", "training.evaluate_every=0.002")
     path, out = tmp_path / "space.yaml", tmp_path / "out"
     path.write_text(yaml.safe_dump(space.resolved(), sort_keys=False))
-    command = [sys.executable, "-m", "tuneprune.cli", "sweep", str(path), "--out", str(out)]
+    command = [sys.executable, "-m", "tuneprune", "sweep", str(path), "--out", str(out)]
     sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 90

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import compare_trials, paired_bootstrap, wer_interval
+from tuneprune.results.compare import (
+    compare_trials,
+    count_blocks,
+    paired_bootstrap,
+    usual_block,
+    wer_interval,
+)
 from tuneprune.results.reader import open_results
 
 WriteTrial = Callable[..., None]
@@ -131,6 +137,12 @@ def test_trials_are_compared_on_what_they_recognised(
     assert answer.probability_of_improvement == 1
     by_speaker = compare_trials(results, "t1", "baseline", block="speaker")
     assert by_speaker == paired_bootstrap([1, 3], [4, 4], [20, 20])
+
+
+def test_whole_speakers_are_drawn_where_there_are_five() -> None:
+    four, five = ["a", "b", "c", "d", "a", "b"], ["a", "b", "c", "d", "e", "a"]
+    assert (usual_block(four), usual_block(five)) == ("utterance", "speaker")
+    assert (count_blocks(four, "utterance"), count_blocks(four, "speaker")) == (6, 4)
 
 
 def test_trials_that_recognised_other_utterances_are_not_compared(

@@ -89,6 +89,17 @@ def test_a_folder_that_holds_something_is_left_alone(sweep: Results, tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "sweep"]
 
 
+@pytest.mark.parametrize("name", [".", "/", ""])
+def test_a_place_without_a_name_of_its_own_is_refused(
+    sweep: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ResultsError, match="must be a folder to make; name one"):
+        export_sweep(sweep, Path(name))
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
 def test_a_failure_half_way_leaves_nothing(
     sweep: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,27 @@ def test_the_baseline_is_not_the_best_trial_and_ties_go_by_name(
     assert "best trial t1, lowest 50.0 %" in words_of(tmp_path / "curves.svg")
 
 
+def test_tables_are_fetched_as_often_for_many_trials_as_for_one(
+    tmp_path: Path, trial_writer: WriteTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    table = Results.table
+
+    def counting(results: Results, name: str) -> object:
+        fetched.append(name)
+        return table(results, name)
+
+    monkeypatch.setattr(Results, "table", counting)
+    counts = []
+    for number in range(4):
+        trial_writer(f"t{number}", event_step=15)
+        results = open_results(tmp_path)
+        fetched.clear()
+        plots.learning_curves(results)
+        counts.append(len(fetched))
+    assert len(set(counts)) == 1
+
+
 def test_the_dev_split_is_the_one_of_the_config(tmp_path: Path, trial_writer: WriteTrial) -> None:
     trial_writer("t1", dev_split="held-out")
     plots.plot_learning_curves(open_results(tmp_path), tmp_path / "curves.svg")

@@ -12,7 +12,8 @@ from tuneprune.results.reader import open_results
 
 WriteTrial = Callable[..., None]
 
-SAID = (("u1", "ann", 10), ("u2", "ann", 10), ("u3", "bob", 20))
+TWO_SPEAKERS = (("u1", "ann", 10), ("u2", "ann", 10), ("u3", "bob", 20))
+SAID = (*TWO_SPEAKERS, ("u4", "cid", 10), ("u5", "dan", 10), ("u6", "eve", 10))
 
 
 def spoken(*errors: int) -> tuple[tuple[str, str, int, int], ...]:
@@ -67,34 +68,50 @@ def test_errors_and_words_of_all_seeds_are_summed(tmp_path: Path, run_writer: Wr
 def test_a_speaker_is_drawn_with_what_all_seeds_recognised_of_it(
     tmp_path: Path, run_writer: WriteTrial
 ) -> None:
-    run_writer("t1", seed=1, delta=0.1, test=(1, 0, 3))
-    run_writer("t2", seed=2, delta=0.1, test=(5, 2, 1))
+    run_writer("t1", seed=1, delta=0.1, test=(1, 0, 3, 1, 2, 0))
+    run_writer("t2", seed=2, delta=0.1, test=(5, 2, 1, 0, 2, 3))
     (row,) = pool_seeds([open_results(tmp_path)], samples=500, seed=3).to_pylist()
-    # ann: 8 errors in 40 words, bob: 4 in 40; two of them are drawn, whatever the seeds.
-    assert (row["test_low"], row["test_high"]) == pytest.approx((0.1, 0.2))
-    assert wer_interval([8, 4], [40, 40], samples=500, seed=3) == (
-        row["test_low"],
-        row["test_high"],
-    )
+    # ann: 8 errors in 40 words, bob: 4 in 40, ...; five of them are drawn, whatever the seeds.
+    errors, words = [8, 4, 1, 4, 3], [40, 40, 20, 20, 20]
+    expected = wer_interval(errors, words, samples=500, seed=3)
+    assert (row["test_low"], row["test_high"]) == expected
+
+
+def test_below_five_speakers_utterances_are_drawn_each_with_all_its_seeds(
+    tmp_path: Path, run_writer: WriteTrial
+) -> None:
+    run_writer("baseline1", seed=1, delta=None, test=(2, 2, 4, 1))
+    run_writer("baseline2", seed=2, delta=None, test=(1, 3, 2, 0))
+    run_writer("t1", seed=1, delta=0.1, test=(1, 0, 3, 1), dev=(1, 1, 1, 1, 1, 1))
+    run_writer("t2", seed=2, delta=0.1, test=(2, 0, 1, 1), dev=(1, 1, 1, 1, 1, 1))
+    rows = pool_seeds([open_results(tmp_path)], samples=50).to_pylist()
+    row = next(row for row in rows if not row["is_baseline"])
+    said = [20, 20, 40, 20]  # words of u1, u2, ... in both seeds
+    expected = paired_bootstrap([3, 0, 4, 2], [3, 5, 6, 1], said, samples=50)
+    assert (row["test_by"], row["dev_by"]) == ("utterance", "speaker")
+    assert (row["test_low"], row["test_high"]) == wer_interval([3, 0, 4, 2], said, samples=50)
+    found = [row[name] for name in ("difference", "difference_low", "difference_high")]
+    assert found == [expected.difference, expected.low, expected.high]
 
 
 def test_runs_are_paired_with_the_baselines_of_their_own_seeds(
     tmp_path: Path, run_writer: WriteTrial
 ) -> None:
-    run_writer("baseline1", seed=1, delta=None, test=(2, 2, 4))
-    run_writer("baseline2", seed=2, delta=None, test=(5, 5, 5))
+    run_writer("baseline1", seed=1, delta=None, test=(2, 2, 4, 1, 1, 1))
+    run_writer("baseline2", seed=2, delta=None, test=(5, 5, 5, 1, 0, 0))
     run_writer("baseline9", seed=9, delta=None, test=(10, 10, 20))
-    run_writer("t1", seed=1, delta=0.1, test=(1, 0, 3))
-    run_writer("t2", seed=2, delta=0.1, test=(5, 4, 3))
+    run_writer("t1", seed=1, delta=0.1, test=(1, 0, 3, 0, 1, 1))
+    run_writer("t2", seed=2, delta=0.1, test=(5, 4, 3, 1, 1, 0))
     run_writer("t3", seed=3, delta=0.1, test=(9, 9, 9))
     rows = pool_seeds([open_results(tmp_path)], samples=300).to_pylist()
     pooled = next(row for row in rows if not row["is_baseline"])
     baselines = next(row for row in rows if row["is_baseline"])
-    expected = paired_bootstrap([10, 6], [14, 9], [40, 40], samples=300)
+    said = [40, 40, 20, 20, 20]  # words of ann, bob, cid, ...
+    expected = paired_bootstrap([10, 6, 1, 2, 1], [14, 9, 2, 1, 1], said, samples=300)
     assert (pooled["seeds"], pooled["paired_seeds"]) == (3, 2)
-    assert pooled["difference"] == expected.difference == pytest.approx(-7 / 80)
+    assert pooled["difference"] == expected.difference == pytest.approx(-7 / 140)
     assert (pooled["difference_low"], pooled["difference_high"]) == (expected.low, expected.high)
-    assert pooled["probability_of_improvement"] == 1
+    assert pooled["probability_of_improvement"] == expected.probability_of_improvement > 0.9
     assert (baselines["seeds"], baselines["adaptation.delta"]) == (3, None)
     assert (baselines["paired_seeds"], baselines["difference"]) == (0, None)
 

@@ -137,6 +137,15 @@ def test_sql_sees_the_tables_and_the_typed_settings(
     assert answer.to_pylist() == [{"trial_id": "t2", "wer": 0.6}]
 
 
+def test_a_query_of_an_unknown_table_is_told_which_there_are(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("t1")
+    with pytest.raises(ResultsError, match=r"name trails .* tables: trials, steps, ") as refused:
+        open_results(tmp_path).sql("select * from trails")
+    assert "pg_tables" not in str(refused.value)
+
+
 def test_columns_of_an_answer_have_names_of_their_own(
     tmp_path: Path, trial_writer: WriteTrial
 ) -> None:

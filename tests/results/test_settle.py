@@ -1,6 +1,9 @@
 """Which rows count, against a plain dictionary that does the same one row at a time."""
 
+import itertools
+
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,3 +93,18 @@ def trial(attempt: int, time_s: float, status: str) -> dict[str, object]:
 def test_the_latest_row_of_the_latest_attempt_is_the_trial() -> None:
     rows = [trial(1, 20.0, "finished"), trial(0, 99.0, "failed"), trial(1, 10.0, "running")]
     assert settle("trials", as_table("trials", rows))["status"].to_pylist() == ["finished"]
+
+
+@pytest.mark.parametrize("ended", ["finished", "failed", "diverged", "stopped"])
+def test_a_trial_that_ended_runs_no_more_whatever_the_clocks_say(ended: str) -> None:
+    rows = [trial(1, 10.0, ended), trial(1, 20.0, "running"), trial(0, 30.0, "failed")]
+    for order in itertools.permutations(rows):
+        table = as_table("trials", list(order))
+        assert settle("trials", table)["status"].to_pylist() == [ended]
+        parts = pa.concat_tables([settle("trials", table.slice(0, 2)), table.slice(2)])
+        assert settle("trials", parts)["status"].to_pylist() == [ended]
+
+
+def test_a_retry_that_runs_comes_after_an_attempt_that_ended() -> None:
+    rows = [trial(1, 10.0, "running"), trial(0, 20.0, "failed")]
+    assert settle("trials", as_table("trials", rows))["status"].to_pylist() == ["running"]

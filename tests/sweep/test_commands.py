@@ -45,9 +45,9 @@ def test_what_was_called_elsewhere_is_named_in_full(monkeypatch, unknown):
 
 
 def test_called_as_a_module_it_is_the_interpreter_and_works(monkeypatch, unknown):
-    monkeypatch.setattr(sys, "argv", ["/somewhere/tuneprune/cli.py"])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/tuneprune/__main__.py"])
     command = shell_command("tuneprune", "--help")
-    assert command.endswith(" -m tuneprune.cli --help")
+    assert command.endswith(" -m tuneprune --help")
     done = subprocess.run(command, shell=True, cwd=unknown, capture_output=True, check=True)
     assert b"Usage" in done.stdout
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tuneprune.results.compare import Comparison
+from tuneprune.sweep.differences import Difference
 from tuneprune.sweep.final import print_outcome, render_outcome
 from tuneprune.sweep.outcome import Baselines, SweepOutcome
 from tuneprune.sweep.space import build_space
@@ -132,4 +133,21 @@ def test_of_several_baselines_the_screen_says_how_many_there_were_and_which_is_s
     assert "shown is that of the best trial" in joined
     assert "Best of 3 seeds" in joined
     assert "One seed" not in joined
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_baseline_that_differs_in_more_than_adaptation_allows_no_verdict(outcome):
+    unshared = (
+        Difference(path="optim.peak_lr", one=0.002, other=0.004),
+        Difference(path="model.ffn_dim", one=None, other=256),
+    )
+    text = shown(render_outcome(dataclasses.replace(outcome, unshared=unshared)))
+    joined = " ".join(text.split())
+    assert (
+        "the baseline has optim.peak_lr 0.002 and model.ffn_dim null, the best 0.004 and 256"
+        in (joined.replace("The baseline", "the baseline"))
+    )
+    assert "not adaptation alone makes the difference" in joined
+    assert "95 % interval [-9.0, -1.0]." in joined
+    assert "clear difference" not in joined
     assert max(map(len, text.splitlines())) <= 100

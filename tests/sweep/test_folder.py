@@ -51,9 +51,40 @@ def test_another_sweep_is_refused_by_name(tmp_path, settings, space, refusal):
     begun = begin_sweep(tmp_path, contents_of(space))
     end_sweep(tmp_path, begun.sweep_id)
     settings["base"]["seed"] = 5
-    assert "another sweep (small " in refusal(
-        open_folder, tmp_path, contents_of(build_space(settings)), restart=False
-    )
+    text = refusal(open_folder, tmp_path, contents_of(build_space(settings)), restart=False)
+    assert f"another sweep (small {begun.fingerprint[:8]}): base.seed is 1 there, 5 here;" in text
+
+
+def test_a_sweep_of_other_ranges_is_refused_by_the_first_that_differs(
+    tmp_path, settings, space, refusal
+):
+    begin_sweep(tmp_path, contents_of(space))
+    del settings["search"]["space"]["adaptation.at"]
+    settings["search"]["set"]["adaptation.at"] = 0.2
+    settings["question"] = "Something else?"
+    text = refusal(open_folder, tmp_path, contents_of(build_space(settings)), restart=False)
+    assert "search.set.adaptation.at is null there, 0.2 here;" in text
+
+
+def test_a_sweep_of_the_same_ranges_in_another_order_is_another(tmp_path, settings, space, refusal):
+    begin_sweep(tmp_path, contents_of(space))
+    ranges = settings["search"]["space"]
+    ranges["adaptation.delta"] = ranges.pop("adaptation.delta")
+    text = refusal(open_folder, tmp_path, contents_of(build_space(settings)), restart=False)
+    assert "its settings are the same, in another order;" in text
+
+
+def test_a_folder_that_could_not_be_written_is_refused_before_any_work(
+    tmp_path, space, refusal, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    text = refusal(open_folder, tmp_path / "file" / "a" / "b", contents_of(space), restart=False)
+    assert text.endswith(f"can not be written ({tmp_path / 'file'} is no folder)")
+    begin_sweep(tmp_path / "held", contents_of(space))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # as of another user
+    for out, restart in ((tmp_path / "new", False), (tmp_path / "held", True)):
+        text = refusal(open_folder, out, contents_of(space), restart=restart)
+        assert text.endswith(f"can not be written ({tmp_path} allows no writing)")
 
 
 @pytest.mark.parametrize("restart", [True, False])

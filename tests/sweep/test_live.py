@@ -168,5 +168,26 @@ def test_a_trial_that_ends_before_its_own_baseline_is_compared_with_none(grid):
     end(table, "t03", 0.4, seed=2, scorer="taylor")
     end(table, "t02", 0.28, seed=1, scorer="taylor")
     ends = [line for line in console.file.getvalue().splitlines() if "finished" in line]
-    assert [" points to its baseline" in line for line in ends] == [False, False, True]
-    assert "28.0 %, -2.0 points" in ends[2]
+    assert [" vs baseline" in line for line in ends] == [False, False, True]
+    assert "28.0 %, -2.0 vs baseline" in ends[2]
+
+
+def test_without_a_terminal_a_line_is_never_longer_than_the_screen(settings):
+    grid_search = {
+        "sampler": {"kind": "grid"},
+        "set": {"adaptation.method": "grow_drop", "adaptation.at": 0.2, "adaptation.delta": 0.2},
+        "space": {"seed": {"choice": list(range(60))}, "adaptation.scorer": {"choice": ["taylor"]}},
+    }
+    space = build_space({**settings, "search": grid_search})
+    console = Console(width=100, file=io.StringIO())
+    table = LiveTable(space, console)
+    table._began -= 36_000
+    for seed in range(20):
+        end(table, f"t{seed:03d}", 0.9, seed=seed)
+    end(table, "t100", 0.3, seed=3, scorer="taylor")
+    table.started("t101", VALUES)
+    *_, finished, long = console.file.getvalue().splitlines()
+    assert "-60.0 vs baseline" in finished
+    assert finished.endswith(" left")  # whole, with hours on either side
+    assert long.startswith("t101 running   scorer magnitude, delta 0.15")
+    assert (len(finished) <= 100, len(long), long[-1]) == (True, 100, "…")

@@ -135,3 +135,21 @@ def test_another_seeds_baseline_does_not_stand_in_for_one_that_is_not_there(tmp_
     outcome = read(tmp_path, grid)
     assert outcome.baseline is None
     assert outcome.not_compared == "it was not recorded"
+
+
+def test_what_else_the_best_was_given_than_its_baseline_is_named(tmp_path, settings):
+    settings["base"]["optim"] = {"peak_lr": 0.002}
+    settings["search"]["space"]["optim.peak_lr"] = {"choice": [0.002, 0.004]}
+    settings["search"]["space"]["seed"] = {"choice": [1, 2]}
+    shared = {"adaptation.scorer": "taylor", "adaptation.delta": 0.2, "adaptation.at": 0.2}
+    write_trial(tmp_path, "t00", dev=0.3, baseline=True)
+    best = {**shared, "optim.peak_lr": 0.004, "seed": 1}
+    write_trial(tmp_path, "t01", dev=0.2, settings=best)
+    (found,) = read(tmp_path, settings).unshared  # the seed is the base's
+    assert (found.path, found.one, found.other) == ("optim.peak_lr", 0.002, 0.004)
+
+
+def test_in_a_grid_the_baseline_shares_all_but_adaptation(tmp_path, grid):
+    write_seed(tmp_path, "t01", 2, dev=0.4)
+    write_seed(tmp_path, "t03", 2, scorer="taylor", dev=0.2)
+    assert read(tmp_path, grid).unshared == ()

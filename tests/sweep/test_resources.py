@@ -6,6 +6,7 @@ import pytest
 
 from tuneprune.config import TrainingConfig
 from tuneprune.distributed.cluster import NodeResources
+from tuneprune.distributed.ray_train import DRIVER_CPUS, worker_cpus
 from tuneprune.errors import ResourceError
 from tuneprune.sweep.resources import check_this_machine, plan_resources
 
@@ -31,6 +32,27 @@ def test_as_many_trials_as_fit(workers, threads, sizes, concurrent, use_gpu):
     training = TrainingConfig(workers=workers, num_threads=threads)
     plan = plan_resources(training, nodes(*sizes))
     assert (plan.concurrent, plan.use_gpu) == (concurrent, use_gpu)
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "sizes"),
+    [
+        (2, 1, [(2, 0)] * 4),  # what once left the workers of the fourth trial without a place
+        (2, 1, [(3, 0), (3, 0)]),
+        (3, 2, [(5, 0), (7, 0), (2, 0)]),
+        (2, 1, [(64, 0), (64, 0)]),
+    ],
+)
+def test_a_machine_full_of_workers_has_room_for_the_drivers_of_all_trials(workers, threads, sizes):
+    training = TrainingConfig(workers=workers, num_threads=threads)
+    plan = plan_resources(training, nodes(*sizes))
+    counted = 10_000  # Ray counts ten-thousandths
+    driver, worker = round(DRIVER_CPUS * counted), round(worker_cpus(threads) * counted)
+    assert driver == 1
+    for cpus, _ in sizes:
+        places = cpus // threads
+        assert places * worker + plan.concurrent * driver <= cpus * counted
+        assert (places + 1) * worker + driver > cpus * counted  # and for no worker more
 
 
 def test_a_limit_lowers_but_never_raises_the_number():

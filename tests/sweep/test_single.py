@@ -1,6 +1,7 @@
 """A single run is a sweep of one trial; an interrupted one goes on as if it had not been."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError, Interrupted, ResourceError, ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import single
+from tuneprune.sweep.folder import begin_sweep
+from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.single import train_single
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.context import LocalContext
@@ -61,8 +64,37 @@ def test_there_is_nothing_to_resume_in_a_finished_run_or_another(
     train_single(config, name="r", out=tmp_path / "r")
     with pytest.raises(ResultsError, match="finished"):
         train_single(config, name="r", out=tmp_path / "r", resume=True)
-    with pytest.raises(ResultsError, match="another run"):
+    there = r"another run \(r \w{8}\): adaptation.method is grow_drop there, none here"
+    with pytest.raises(ResultsError, match=there):
         train_single(tone_config(tones), name="r", out=tmp_path / "r", resume=True)
+
+
+def test_a_run_that_was_killed_is_refused_with_the_way_to_go_on(
+    config: RunConfig, tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    begin_sweep(tmp_path, single._contents_of(config, "r"))  # all that SIGKILL may leave
+    text = refusal(train_single, config, name="r", out=tmp_path)
+    assert "holds this run, unfinished; --resume goes on with it, or --restart moves it" in text
+
+
+@pytest.mark.parametrize("way", ["resume", "restart"])
+def test_a_run_that_another_process_trains_is_left_alone(
+    config: RunConfig,
+    tmp_path: Path,
+    refusal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    monkeypatch.setattr(single, "prepare", lambda *arguments, **options: None)
+    out = tmp_path / "r"
+    begin_sweep(out, single._contents_of(config, "r"))
+    with sole_use(out):
+        assert "another process trains this run" in refusal(
+            train_single, config, name="r", out=out, **{way: True}
+        )
+    assert list(tmp_path.iterdir()) == [out]
+    with sole_use(out):  # free again
+        pass
 
 
 def test_a_failed_run_is_recorded_with_its_traceback(

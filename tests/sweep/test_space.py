@@ -184,3 +184,11 @@ def test_a_space_is_loaded_from_yaml_with_overrides(tmp_path, settings):
 def test_every_part_of_the_file_must_be_there_and_right(settings, refusal, key, value, said):
     settings[key] = value
     assert said in refusal(build_space, settings)
+
+
+@pytest.mark.parametrize("run", [{"base": {"corpus": {"path": "c"}}}, {"corpus": {"path": "c"}}])
+def test_a_file_without_a_search_is_sent_to_train(run, refusal):
+    text = refusal(build_space, {"name": "a", "question": "b?", **run})
+    assert text.startswith(
+        "search = None: must hold trials, sampler and space; or `tuneprune train`"
+    )

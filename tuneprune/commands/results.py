@@ -11,6 +11,9 @@ from tuneprune.commands.options import Format, TableFormat, sweep_folder, warn, 
 app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
 
 
+_FOR_PEOPLE = (TableFormat.text, TableFormat.markdown)
+
+
 class Block(StrEnum):
     """What a comparison draws with replacement."""
 
@@ -28,6 +31,9 @@ def list_(
     from tuneprune.show import print_table
 
     found = list_sweeps(root)
+    if not found.num_rows and table_format in _FOR_PEOPLE:
+        print(f"no sweeps in {root}")
+        return
     readable = found.filter(found["trials"].is_valid()).drop_columns("problem")
     print_table(readable, table_format.value, width())
     problems = found.filter(found["problem"].is_valid()).to_pylist()
@@ -39,13 +45,15 @@ def show(
     sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
     table_format: Format = TableFormat.text,
 ) -> None:
-    """Show the trials of a sweep, the best on dev first, failed ones last."""
+    """Show the trials of a sweep, the best on dev first, failed ones last and why they failed."""
     from tuneprune.results import open_results
-    from tuneprune.show import print_table, ranked_trials, trial_columns
+    from tuneprune.show import print_reasons, print_table, ranked_trials, trial_columns
 
     results = open_results(sweep_folder(sweep))
-    table = trial_columns(results, ranked_trials(results))
+    trials = ranked_trials(results)
+    table = trial_columns(results, trials)
     print_table(table, table_format.value, width(), searched=results.searched())
+    print_reasons(trials, table_format.value, width())
     warn(results.warnings)
 
 
@@ -75,25 +83,34 @@ def compare(
         str | None, typer.Option(help="What both recognised. Default: the test split")
     ] = None,
     by: Annotated[
-        Block, typer.Option(help="Draw utterances, or all of a speaker together.")
-    ] = Block.utterance,
+        Block | None,
+        typer.Option(
+            help="Draw utterances, or all of a speaker together. "
+            "Default: speakers where there are 5 or more, else utterances"
+        ),
+    ] = None,
     table_format: Format = TableFormat.text,
 ) -> None:
     """Say whether trial A differs from trial B by more than chance."""
     from tuneprune.results import compare_trials, open_results
+    from tuneprune.results.compare import count_blocks, usual_block
     from tuneprune.show import comparison_row, print_table
 
     results = open_results(sweep_folder(sweep))
     chosen = split or results.split_name("test")
-    found = compare_trials(
-        results, a, b, split=chosen, block="speaker" if by is Block.speaker else "utterance"
-    )
-    print_table(comparison_row(a, b, found), table_format.value, width())
-    if table_format in (TableFormat.text, TableFormat.markdown):
+    speakers = results.utterances(a, chosen)["speaker"].to_pylist()
+    block = usual_block(speakers) if by is None else by.value
+    found = compare_trials(results, a, b, split=chosen, block=block)
+    blocks = count_blocks(speakers, block)
+    table = comparison_row(a, b, found)
+    if table_format not in _FOR_PEOPLE:
+        table = table.append_column("by", [[block]]).append_column("blocks", [[blocks]])
+    print_table(table, table_format.value, width())
+    if table_format in _FOR_PEOPLE:
         print(
             f"\nWord error rates on {chosen}. Difference (A minus B) and its 95 % interval, low to"
         )
-        print(f"high, in points; by paired bootstrap over {by.value}s.")
+        print(f"high, in points; by paired bootstrap over {block}s, of which there are {blocks}.")
     warn(results.warnings)
 
 
@@ -106,16 +123,16 @@ def pool(
 ) -> None:
     """Pool the seeds of each setting, and compare it with the baselines of the same seeds."""
     from tuneprune.results import open_results, pool_seeds
-    from tuneprune.show import print_table
+    from tuneprune.results.pool_columns import pool_columns, pool_notes
+    from tuneprune.show import print_columns, print_table
 
     opened = [open_results(sweep_folder(sweep)) for sweep in sweeps]
-    searched = sorted({name for results in opened for name in results.searched()})
-    print_table(pool_seeds(opened), table_format.value, width(), searched=searched)
-    if table_format in (TableFormat.text, TableFormat.markdown):
-        print(
-            "\nLow and high are ends of 95 % intervals, by bootstrap over speakers. The difference"
-        )
-        print("is on test, to the baselines of the same seeds, in points.")
+    pooled = pool_seeds(opened)
+    if table_format in _FOR_PEOPLE:
+        print_columns(pool_columns(pooled, width()), table_format.value, width())
+        print(f"\n{pool_notes(pooled)}")
+    else:
+        print_table(pooled, table_format.value, width())
     for results in opened:
         warn(results.warnings)
 
@@ -133,7 +150,7 @@ def scorers(
     results = open_results(sweep_folder(sweep))
     table = results.scorer_agreement(trial).drop_columns(["sweep_id", "trial_id"])
     print_table(table, table_format.value, width())
-    if table_format in (TableFormat.text, TableFormat.markdown):
+    if table_format in _FOR_PEOPLE:
         print(
             "\nRank correlation: Spearman's. Overlap: of the groups that either drops (grows), the"
         )

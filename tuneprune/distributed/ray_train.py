@@ -31,8 +31,14 @@ from tuneprune.training.run import RunSummary, train
 
 T = TypeVar("T")
 
-DRIVER_CPUS = 0.01
-"""CPUs of the process that waits for its workers; Ray allows no 0. Workers give it of theirs."""
+DRIVER_CPUS = 0.0001
+"""CPUs of the process that waits for its workers: the least that Ray counts; it allows no 0."""
+
+_GIVEN_CPUS = 0.01
+"""What a worker asks less than its threads: room for a hundred drivers on a full machine.
+
+Ray may put the drivers of all trials on one machine, beside as many workers as fit it by threads.
+"""
 
 
 class Train(Protocol):
@@ -170,6 +176,11 @@ def outside_main_thread(call: Callable[[], T]) -> T:
     return outcome.result()
 
 
+def worker_cpus(threads: int) -> float:
+    """Return the CPUs that a worker asks of Ray: one a thread, less what drivers beside it need."""
+    return threads - _GIVEN_CPUS
+
+
 def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrainer:
     callbacks: list[UserCallback] = []
     if inside_tune:
@@ -177,14 +188,16 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
         from ray.tune.integration.ray_train import TuneReportCallback
 
         callbacks.append(TuneReportCallback())  # type: ignore[no-untyped-call]
-    cpus = max(task.config.training.num_threads - DRIVER_CPUS, DRIVER_CPUS)
     return TorchTrainer(
         _worker,
         train_loop_config={"task": task},
         scaling_config=ScalingConfig(
             num_workers=task.config.training.workers,
             use_gpu=use_gpu,
-            resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})},
+            resources_per_worker={
+                "CPU": worker_cpus(task.config.training.num_threads),
+                **({"GPU": 1} if use_gpu else {}),
+            },
         ),
         run_config=RayRunConfig(
             # Of a name that it knows, Ray would go on with what it has kept itself.

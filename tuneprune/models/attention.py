@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuneprune.models.dropout import dropout
-from tuneprune.models.slicing import SlicedModule, scaled_dropout
+from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
 
 CONTEXT_FRAMES = 250
@@ -35,19 +35,14 @@ class SelfAttention(SlicedModule):
 
     def __init__(
         self,
-        *,
         d_model: int,
-        head_dim: int,
-        num_groups: int,
-        full_groups: int,
-        positions: Literal["none", "relative"],
-        dropout: float,
+        slices: Slices,
+        *,
         attention_dropout: float,
-        scale_dropout: bool,
+        positions: Literal["none", "relative"] = "none",
     ) -> None:
-        super().__init__(slice_width=head_dim)
-        width = head_dim * num_groups
-        self.norm = nn.LayerNorm(d_model)
+        super().__init__(d_model, slices)
+        width = slices.total_width
         self.qkv = nn.Linear(d_model, 3 * width)
         self.output = nn.Linear(width, d_model)
         self.positions = positions
@@ -55,18 +50,14 @@ class SelfAttention(SlicedModule):
             self.distance = nn.Linear(d_model, width, bias=False)
             self.content_bias = nn.Parameter(torch.zeros(width))
             self.distance_bias = nn.Parameter(torch.zeros(width))
-        self.dropout = dropout
         self.attention_dropout = attention_dropout
-        self.full_groups = full_groups if scale_dropout else None
 
     def width(self) -> int:
         return self.output.weight.shape[1]
 
     def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
-        groups = self.num_groups
-        p = scaled_dropout(self.dropout, groups, self.full_groups)
-        p_attention = scaled_dropout(self.attention_dropout, groups, self.full_groups)
-        qkv = self.qkv(self.norm(x_BTD)).unflatten(-1, (3, groups, self.slice_width))
+        p_attention = self.scaled(self.attention_dropout)
+        qkv = self.qkv(self.norm(x_BTD)).unflatten(-1, (3, self.num_groups, self.slice_width))
         q_BHTK, k_BHTK, v_BHTK = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mask = valid_BT[:, None, None, :]
         if self.positions == "relative":
@@ -82,8 +73,8 @@ class SelfAttention(SlicedModule):
                 attn_mask=mask,
                 dropout_p=p_attention if self.training else 0.0,
             )
-        out_BTD = self.leave(context_BHTK.transpose(1, 2).flatten(2), self.output, gate_G)
-        return dropout(out_BTD, p, training=self.training)
+        context_BTW = context_BHTK.transpose(1, 2).flatten(2)
+        return self.thinned(self.leave(context_BTW, self.output, gate_G))
 
     def _distance_logits(self, q_BHTK: Tensor) -> Tensor:
         """Return the scaled part of the logits [B, H, T, T] that depends on distance."""
@@ -135,11 +126,14 @@ def relative_sinusoids(length: int, weight_WD: Tensor) -> Tensor:
     """
     width = weight_WD.shape[1]
     half = (width + 1) // 2
-    device, dtype = weight_WD.device, weight_WD.dtype
+    # bfloat16 does not know all whole numbers above 256, and distances are larger than that.
+    dtype = torch.promote_types(weight_WD.dtype, torch.float32)
+    device = weight_WD.device
     distances_R = torch.arange(length - 1, -length - 1, -1, device=device, dtype=dtype)
     rates = LONGEST_PERIOD ** (torch.arange(half, device=device, dtype=dtype) / -half)
     angles = distances_R[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]
+    sinusoids_RD = torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :width]
+    return sinusoids_RD.to(weight_WD.dtype)
 
 
 def _aligned(logits_BHTR: Tensor, length: int) -> Tensor:

@@ -13,7 +13,7 @@ from tuneprune.models.attention import SelfAttention
 from tuneprune.models.cgmlp import CgMlp
 from tuneprune.models.convolution import ConvolutionModule
 from tuneprune.models.feedforward import FeedForward
-from tuneprune.models.slicing import SlicedModule
+from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import PrunableModule
 
 RESIDUAL_SCALE = {"ff1": 0.5, "conv": 1.0, "mhsa": 1.0, "ff2": 0.5}
@@ -78,39 +78,21 @@ class EncoderBlock(nn.Module, ABC):
 
 def build_module(config: ModelConfig, kind: str, num_groups: int) -> SlicedModule:
     """Return a fresh module of a kind in any width, drawn from torch's default generator."""
-    full = full_groups(config)[kind]
-    scale = config.scale_dropout_by_width
+    widths = {"mhsa": config.head_dim, "conv": config.conv_slice, "cgmlp": config.cgmlp_slice}
+    slices = Slices(
+        width=widths.get(kind, config.ffn_slice),
+        count=num_groups,
+        full=full_groups(config)[kind] if config.scale_dropout_by_width else None,
+        dropout=config.dropout,
+    )
     if kind == "mhsa":
         return SelfAttention(
-            d_model=config.d_model,
-            head_dim=config.head_dim,
-            num_groups=num_groups,
-            full_groups=full,
-            positions=config.positions,
-            dropout=config.dropout,
+            config.d_model,
+            slices,
             attention_dropout=config.attention_dropout,
-            scale_dropout=scale,
+            positions=config.positions,
         )
     if kind in ("conv", "cgmlp"):
-        build, slice_width = {
-            "conv": (ConvolutionModule, config.conv_slice),
-            "cgmlp": (CgMlp, config.cgmlp_slice),
-        }[kind]
-        return build(
-            d_model=config.d_model,
-            slice_width=slice_width,
-            num_groups=num_groups,
-            full_groups=full,
-            kernel=config.conv_kernel,
-            norm=config.conv_norm,
-            dropout=config.dropout,
-            scale_dropout=scale,
-        )
-    return FeedForward(
-        d_model=config.d_model,
-        slice_width=config.ffn_slice,
-        num_groups=num_groups,
-        full_groups=full,
-        dropout=config.dropout,
-        scale_dropout=scale,
-    )
+        build = ConvolutionModule if kind == "conv" else CgMlp
+        return build(config.d_model, slices, kernel=config.conv_kernel, norm=config.conv_norm)
+    return FeedForward(config.d_model, slices)

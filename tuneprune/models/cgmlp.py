@@ -3,14 +3,11 @@
 Legend: B batch, T frames, D model width, C channels of each of the two halves.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuneprune.models.convolution import ChannelNorm, depthwise_filters, filtered
-from tuneprune.models.dropout import dropout
-from tuneprune.models.slicing import SlicedModule, scaled_dropout
+from tuneprune.models.convolution import ChannelNorm, NormKind, depthwise_filters, filtered
+from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
 
 
@@ -25,43 +22,26 @@ class CgMlp(SlicedModule):
     are shared by all.
     """
 
-    def __init__(
-        self,
-        *,
-        d_model: int,
-        slice_width: int,
-        num_groups: int,
-        full_groups: int,
-        kernel: int,
-        norm: Literal["layer", "batch", "group"],
-        dropout: float,
-        scale_dropout: bool,
-    ) -> None:
-        super().__init__(slice_width=slice_width)
-        channels = slice_width * num_groups
-        self.norm = nn.LayerNorm(d_model)
+    def __init__(self, d_model: int, slices: Slices, *, kernel: int, norm: NormKind) -> None:
+        super().__init__(d_model, slices)
+        channels = slices.total_width
         self.linear_in = nn.Linear(d_model, 2 * channels)
-        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slice_width)
+        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slices.width)
         self.depthwise = depthwise_filters(channels, kernel)
         nn.init.normal_(self.depthwise.weight, std=1e-6)
         assert self.depthwise.bias is not None
         nn.init.ones_(self.depthwise.bias)
         self.linear_out = nn.Linear(channels, d_model)
-        self.dropout = dropout
-        self.full_groups = full_groups if scale_dropout else None
 
     def width(self) -> int:
         return self.depthwise.weight.shape[0]
 
     def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
-        p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
         both = functional.gelu(self.linear_in(self.norm(x_BTD)))
         value_BTC, gating_BTC = both.chunk(2, dim=-1)
         gating_BTC = self.inner_norm(gating_BTC, valid_BT)
-        hidden_BTC = value_BTC * filtered(gating_BTC, valid_BT, self.depthwise)
-        hidden_BTC = dropout(hidden_BTC, p, training=self.training)
-        out_BTD = self.leave(hidden_BTC, self.linear_out, gate_G)
-        return dropout(out_BTD, p, training=self.training)
+        hidden_BTC = self.thinned(value_BTC * filtered(gating_BTC, valid_BT, self.depthwise))
+        return self.thinned(self.leave(hidden_BTC, self.linear_out, gate_G))
 
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
         halves = Cut(dim=0, unit=self.slice_width, sections=2)

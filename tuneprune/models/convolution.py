@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuneprune.models.dropout import dropout
-from tuneprune.models.slicing import SlicedModule, scaled_dropout
+from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
+
+NormKind = Literal["layer", "batch", "group"]
 
 
 class ConvolutionModule(SlicedModule):
@@ -24,38 +25,22 @@ class ConvolutionModule(SlicedModule):
     of ``pointwise_out``. The first norm and the output bias are shared by all.
     """
 
-    def __init__(
-        self,
-        *,
-        d_model: int,
-        slice_width: int,
-        num_groups: int,
-        full_groups: int,
-        kernel: int,
-        norm: Literal["layer", "batch", "group"],
-        dropout: float,
-        scale_dropout: bool,
-    ) -> None:
-        super().__init__(slice_width=slice_width)
-        channels = slice_width * num_groups
-        self.norm = nn.LayerNorm(d_model)
+    def __init__(self, d_model: int, slices: Slices, *, kernel: int, norm: NormKind) -> None:
+        super().__init__(d_model, slices)
+        channels = slices.total_width
         self.pointwise_in = nn.Linear(d_model, 2 * channels)
         self.depthwise = depthwise_filters(channels, kernel)
-        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slice_width)
+        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slices.width)
         self.pointwise_out = nn.Linear(channels, d_model)
-        self.dropout = dropout
-        self.full_groups = full_groups if scale_dropout else None
 
     def width(self) -> int:
         return self.depthwise.weight.shape[0]
 
     def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
-        p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
         gated_BTC = functional.glu(self.pointwise_in(self.norm(x_BTD)), dim=-1)
         mixed_BTC = filtered(gated_BTC, valid_BT, self.depthwise)
         hidden_BTC = functional.silu(self.inner_norm(mixed_BTC, valid_BT))
-        out_BTD = self.leave(hidden_BTC, self.pointwise_out, gate_G)
-        return dropout(out_BTD, p, training=self.training)
+        return self.thinned(self.leave(hidden_BTC, self.pointwise_out, gate_G))
 
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
         gated = Cut(dim=0, unit=self.slice_width, sections=2)
@@ -114,7 +99,7 @@ class ChannelNorm(nn.Module):
         self,
         channels: int,
         *,
-        kind: Literal["layer", "batch", "group"],
+        kind: NormKind,
         group_channels: int,
         eps: float = 1e-5,
         momentum: float = 0.1,

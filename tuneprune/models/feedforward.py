@@ -6,8 +6,7 @@ Legend: B batch, T frames, D model width.
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuneprune.models.dropout import dropout
-from tuneprune.models.slicing import SlicedModule, scaled_dropout
+from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
 
 
@@ -18,32 +17,17 @@ class FeedForward(SlicedModule):
     their columns of ``linear_out``. The norm and the output bias are shared by all.
     """
 
-    def __init__(
-        self,
-        *,
-        d_model: int,
-        slice_width: int,
-        num_groups: int,
-        full_groups: int,
-        dropout: float,
-        scale_dropout: bool,
-    ) -> None:
-        super().__init__(slice_width=slice_width)
-        width = slice_width * num_groups
-        self.norm = nn.LayerNorm(d_model)
-        self.linear_in = nn.Linear(d_model, width)
-        self.linear_out = nn.Linear(width, d_model)
-        self.dropout = dropout
-        self.full_groups = full_groups if scale_dropout else None
+    def __init__(self, d_model: int, slices: Slices) -> None:
+        super().__init__(d_model, slices)
+        self.linear_in = nn.Linear(d_model, slices.total_width)
+        self.linear_out = nn.Linear(slices.total_width, d_model)
 
     def width(self) -> int:
         return self.linear_in.weight.shape[0]
 
     def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
-        p = scaled_dropout(self.dropout, self.num_groups, self.full_groups)
-        hidden = functional.silu(self.linear_in(self.norm(x_BTD)))
-        hidden = dropout(hidden, p, training=self.training)
-        return dropout(self.leave(hidden, self.linear_out, gate_G), p, training=self.training)
+        hidden = self.thinned(functional.silu(self.linear_in(self.norm(x_BTD))))
+        return self.thinned(self.leave(hidden, self.linear_out, gate_G))
 
     def declare(self, name: str, *, layer: int, kind: str) -> PrunableModule:
         rows, columns = Cut(dim=0, unit=self.slice_width), Cut(dim=1, unit=self.slice_width)

@@ -6,10 +6,12 @@ Legend: B batch, T frames, D model width, W width of the module, G groups of the
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tuneprune.models.dropout import dropout
 from tuneprune.structure.groups import PrunableModule
 
 MOST_DROPOUT = 0.9
@@ -25,12 +27,37 @@ def scaled_dropout(rate: float, groups: int, full_groups: int | None) -> float:
     return min(rate * groups / full_groups, max(rate, MOST_DROPOUT))
 
 
-class SlicedModule(nn.Module, ABC):
-    """A residual module made of equal slices; with none left, it contributes nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slices:
+    """How a module is made of groups, and the dropout that goes with its width.
 
-    def __init__(self, *, slice_width: int) -> None:
+    Args:
+        width: units, channels or head dimensions of one group.
+        count: groups that it begins with, at least one.
+        full: groups at which ``dropout`` is meant, from which it is scaled by width; None: it is
+            the same at every width.
+        dropout: its rate.
+    """
+
+    width: int
+    count: int
+    full: int | None
+    dropout: float
+
+    @property
+    def total_width(self) -> int:
+        return self.width * self.count
+
+
+class SlicedModule(nn.Module, ABC):
+    """A pre-norm residual module made of equal slices; with none left, it contributes nothing."""
+
+    def __init__(self, d_model: int, slices: Slices) -> None:
         super().__init__()
-        self.slice_width = slice_width
+        self.slice_width = slices.width
+        self.full_groups = slices.full
+        self.dropout = slices.dropout
+        self.norm = nn.LayerNorm(d_model)
 
     @abstractmethod
     def width(self) -> int:
@@ -55,6 +82,14 @@ class SlicedModule(nn.Module, ABC):
     @property
     def num_groups(self) -> int:
         return self.width() // self.slice_width
+
+    def scaled(self, rate: float) -> float:
+        """Return a dropout rate at the module's present width."""
+        return scaled_dropout(rate, self.num_groups, self.full_groups)
+
+    def thinned(self, x: Tensor) -> Tensor:
+        """Return ``x`` after the module's dropout."""
+        return dropout(x, self.scaled(self.dropout), training=self.training)
 
     def leave(self, hidden_BTW: Tensor, linear: nn.Linear, gate_G: Tensor | None) -> Tensor:
         """Map what the groups hold to the model width [B, T, D], each group times its gate.

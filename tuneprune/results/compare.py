@@ -3,9 +3,9 @@
 It needs counts for each utterance only; nothing is recognised or aligned again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,12 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import Results
+
+Block: TypeAlias = Literal["utterance", "speaker"]
+"""What is drawn with replacement: single utterances, or all of a speaker together."""
+
+FEWEST_SPEAKERS: Final = 5
+"""With fewer, draws of whole speakers are too few different ones to make an interval of."""
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -104,7 +110,7 @@ def compare_trials(
     b: str,
     *,
     split: str | None = None,
-    block: Literal["utterance", "speaker"] = "utterance",
+    block: Block = "utterance",
     samples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
@@ -117,7 +123,7 @@ def compare_trials(
         a: a trial.
         b: the trial to compare it with.
         split: what both have recognised; the trials' test split if None.
-        block: what is drawn: single utterances, or all of a speaker together.
+        block: what is drawn; see ``usual_block``.
         samples: number of draws.
         seed: of the draws.
 
@@ -136,6 +142,16 @@ def compare_trials(
         samples=samples,
         seed=seed,
     )
+
+
+def usual_block(speakers: Iterable[str]) -> Block:
+    """Return what to draw of utterances: whole speakers, where ``FEWEST_SPEAKERS`` are there."""
+    return "speaker" if len(set(speakers)) >= FEWEST_SPEAKERS else "utterance"
+
+
+def count_blocks(speakers: Sequence[str], block: Block) -> int:
+    """Return how many blocks utterances make; ``speakers`` says who speaks in each of them."""
+    return len(set(speakers)) if block == "speaker" else len(speakers)
 
 
 def _counted(results: Results, trial: str, split: str) -> pa.Table:

@@ -1,8 +1,8 @@
 """The picture of learning curves: word error rate over steps, with events and ends marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results import figures
 from tuneprune.results.reader import Results
+from tuneprune.results.settle import pieces
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -87,35 +88,67 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
         for name in names:
             results.evaluations(name)  # refuses a name that is not there
         trials = trials.filter(pc.is_in(trials["trial_id"], pa.array(names, pa.string())))
-    drawn = trials["trial_id"].to_pylist()
-    ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
-    best = next((name for name in ranked["trial_id"].to_pylist() if name in drawn), None)
-    curves = []
-    for row in trials.to_pylist():
-        name = row["trial_id"]
-        rows = results.evaluations(name, split)
-        rows = rows.filter(pc.is_finite(rows["wer"]))
-        if rows.num_rows:
-            role = "baseline" if row["is_baseline"] else "best" if name == best else "other"
-            curve = _Curve(
-                sweep=row["sweep_id"],
-                trial=name,
-                role=role,
-                ended_badly=row["status"] in ("failed", "diverged"),
-                steps=rows["step"].to_numpy().astype(np.float64),
-                percent=100 * rows["wer"].to_numpy(),
-                event_steps=results.adaptations(name)["step"].to_numpy().astype(np.float64),
-                unrecovered_steps=_unrecovered_steps(results, name),
-            )
-            curves.append(curve)
-    return sorted(curves, key=lambda curve: ("other", "baseline", "best").index(curve.role))
+    rows = trials.to_pylist()
+    ranked = results.best(k=max(1, results.trials().num_rows), baselines=False).to_pylist()
+    drawn = {_key(row) for row in rows}
+    best = next((_key(row) for row in ranked if _key(row) in drawn), None)
+    lost = results.recoveries()
+    logs = _Logs(
+        evaluations=_by_trial(results.evaluations(split=split)),
+        events=_by_trial(results.adaptations()),
+        unrecovered=_by_trial(lost.filter(pc.invert(lost["recovered"]))),
+    )
+    curves = [_curve(row, logs, is_best=_key(row) == best) for row in rows]
+    order = ("other", "baseline", "best")
+    return sorted((c for c in curves if len(c.steps)), key=lambda curve: order.index(curve.role))
 
 
-def _unrecovered_steps(results: Results, trial: str) -> _Numbers:
-    rows = results.recoveries(trial)
-    rows = rows.filter(pc.invert(rows["recovered"]))
-    steps: _Numbers = rows["event_step"].to_numpy().astype(np.float64)
-    return steps
+_Key: TypeAlias = tuple[str, str]  # sweep and trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Logs:
+    """Rows of every trial: a table is fetched once, for a fetch lists its folder."""
+
+    evaluations: Mapping[_Key, pa.Table]
+    events: Mapping[_Key, pa.Table]
+    unrecovered: Mapping[_Key, pa.Table]
+
+
+def _curve(row: Mapping[str, Any], logs: _Logs, *, is_best: bool) -> _Curve:
+    key = _key(row)
+    evaluations = logs.evaluations.get(key)
+    if evaluations is not None:
+        evaluations = evaluations.filter(pc.is_finite(evaluations["wer"]))
+    return _Curve(
+        sweep=row["sweep_id"],
+        trial=row["trial_id"],
+        role="baseline" if row["is_baseline"] else "best" if is_best else "other",
+        ended_badly=row["status"] in ("failed", "diverged"),
+        steps=_numbers(evaluations, "step"),
+        percent=100 * _numbers(evaluations, "wer"),
+        event_steps=_numbers(logs.events.get(key), "step"),
+        unrecovered_steps=_numbers(logs.unrecovered.get(key), "event_step"),
+    )
+
+
+def _key(row: Mapping[str, Any]) -> _Key:
+    return row["sweep_id"], row["trial_id"]
+
+
+def _by_trial(rows: pa.Table) -> dict[_Key, pa.Table]:
+    """Return the rows of each trial; ``rows`` are sorted by sweep and trial."""
+    columns = ("sweep_id", "trial_id")
+    return {
+        (piece["sweep_id"][0].as_py(), piece["trial_id"][0].as_py()): piece
+        for piece in pieces(rows, columns)
+    }
+
+
+def _numbers(rows: pa.Table | None, column: str) -> _Numbers:
+    found = np.empty(0) if rows is None else rows[column].to_numpy()
+    numbers: _Numbers = found.astype(np.float64)
+    return numbers
 
 
 _LOOKS: dict[str, tuple[str, float]] = {

@@ -37,14 +37,16 @@ def export_sweep(
         The files.
 
     Raises:
-        ResultsError: several sweeps, an unknown table or none of trials, or ``out`` holds
-            something or can not be written.
+        ResultsError: several sweeps, an unknown table or none of trials, or ``out`` has no name
+            of its own, holds something or can not be written.
     """
     sweep = _only_sweep(results.path)
     if "trials" not in tables:
         found = ", ".join(tables) or "none"
         raise ResultsError("tables", found, "must have trials, which all others refer to")
     contents = {name: results.table(name) for name in tables}
+    if not out.name:  # "." and "/": nothing can be put in their place
+        raise ResultsError("out", out, "must be a folder to make; name one")
     hidden = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         _check_room(out)

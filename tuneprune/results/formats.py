@@ -40,7 +40,7 @@ def as_markdown(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
         right: True for a column that is set to the right.
     """
     rule = ["---:" if to_right else "---" for to_right in right]
-    body = ([_escaped(cell) for cell in row] for row in (names, *rows))
+    body = ([escaped(cell) for cell in row] for row in (names, *rows))
     header, *lines = (f"| {' | '.join(cells)} |" for cells in body)
     return "\n".join([header, f"| {' | '.join(rule)} |", *lines])
 
@@ -68,5 +68,6 @@ def _json_value(value: object) -> object:
     return value
 
 
-def _escaped(cell: str) -> str:
+def escaped(cell: str) -> str:
+    """Return a text on one line of which Markdown takes nothing for markup."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(cell.split()))

@@ -37,6 +37,11 @@ class Column:
         return self.widest if self.is_number else min(self.widest, _NARROW)
 
 
+def natural_width(columns: Sequence[Column]) -> int:
+    """Return the width of a table in which no name and no cell is broken."""
+    return sum(max(cell_len(c.name), c.widest) for c in columns) + _GAP * (len(columns) - 1)
+
+
 def fitted(columns: Sequence[Column], width: int) -> RenderableType:
     """Return a table of at most ``width`` columns.
 

@@ -1,7 +1,7 @@
 """Pool runs that differ in their seed only: one error rate for a setting, not one for a run.
 
-Errors and words of all seeds are summed. Intervals come from draws of speakers, each with what all
-seeds recognised of it: another seed is no new speaker.
+Errors and words of all seeds are summed. Intervals come from draws of speakers, or of utterances
+where speakers are too few, each with what all seeds recognised of it: another seed is no new voice.
 """
 
 import json
@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.compare import (
+    Block,
     check_same_utterances,
     paired_bootstrap,
+    usual_block,
     wer_interval,
     word_errors,
 )
@@ -34,7 +36,9 @@ POOLED = pa.schema(
         "seeds": _INT,
         "unfinished": _INT,
         **dict.fromkeys(("dev_wer", "dev_low", "dev_high"), _FLOAT),
+        "dev_by": pa.string(),
         **dict.fromkeys(("test_wer", "test_low", "test_high"), _FLOAT),
+        "test_by": pa.string(),
         "paired_seeds": _INT,
         **dict.fromkeys(("difference", "difference_low", "difference_high"), _FLOAT),
         "probability_of_improvement": _FLOAT,
@@ -78,6 +82,8 @@ def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 
       ``unfinished``, how many seeds have no run that finished: the others may be the lucky ones;
     - ``dev_wer``, ``dev_low``, ``dev_high`` and the same of test: the pooled word error rate, a
       fraction, and its 95 % interval; null if no run finished;
+    - ``dev_by`` and ``test_by``, what was drawn for the intervals: ``speaker``, or ``utterance``
+      where there are fewer than ``compare.FEWEST_SPEAKERS``: then they say nothing of others;
     - ``paired_seeds``, of how many seeds there is a finished baseline too: a run with the same
       settings but for those of its adaptation. Of these seeds, on test: ``difference`` to the
       baselines, ``difference_low``, ``difference_high`` and ``probability_of_improvement``, as in
@@ -93,8 +99,8 @@ def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 
 
     Raises:
         ResultsError: the sweeps search different fields; runs of one setting differ in more than
-            their seed; a finished run has kept no utterances, or others than its baseline; or
-            there are fewer than two speakers to draw.
+            their seed; or a finished run has kept no utterances, none with words, or others than
+            its baseline.
     """
     runs = [run for results in sweeps for run in _runs_of(results)]
     searched = _searched(runs)
@@ -199,12 +205,11 @@ def _pooled(
 
 def _error_rate(role: str, recognised: Sequence[pa.Table], draws: _Draws) -> dict[str, object]:
     rows = pa.concat_tables(recognised)
-    errors, words = word_errors(rows), rows["num_ref_words"].to_numpy()
-    low, high = wer_interval(
-        errors, words, blocks=_speakers(rows), samples=draws.samples, seed=draws.seed
-    )
-    rate = errors.sum() / words.sum()
-    return {f"{role}_wer": float(rate), f"{role}_low": low, f"{role}_high": high}
+    errors, words = word_errors(rows), _words(rows)
+    by, blocks = _blocks(rows)
+    low, high = wer_interval(errors, words, blocks=blocks, samples=draws.samples, seed=draws.seed)
+    rate = float(errors.sum() / words.sum())
+    return {f"{role}_wer": rate, f"{role}_low": low, f"{role}_high": high, f"{role}_by": by}
 
 
 def _difference(
@@ -223,8 +228,8 @@ def _difference(
     found = paired_bootstrap(
         word_errors(rows_a),
         word_errors(rows_b),
-        rows_a["num_ref_words"].to_numpy(),
-        blocks=_speakers(rows_a),
+        _words(rows_a),
+        blocks=_blocks(rows_a)[1],
         samples=draws.samples,
         seed=draws.seed,
     )
@@ -262,8 +267,17 @@ def _first_difference(a: object, b: object, path: str = "") -> str | None:
     return None
 
 
-def _speakers(rows: pa.Table) -> "np.ndarray[Any, Any]":
-    return np.array(rows["speaker"].to_pylist())
+def _blocks(rows: pa.Table) -> tuple[Block, "np.ndarray[Any, Any]"]:
+    """Return what is drawn together, and to which of it each row belongs."""
+    by = usual_block(rows["speaker"].to_pylist())
+    return by, np.array(rows["speaker" if by == "speaker" else "utterance_id"].to_pylist())
+
+
+def _words(rows: pa.Table) -> "np.ndarray[Any, Any]":
+    words: np.ndarray[Any, Any] = rows["num_ref_words"].to_numpy()
+    if words.sum() <= 0:
+        raise ResultsError("num_words", 0, "must hold reference words, else there is no error rate")
+    return words
 
 
 def _without(settings: Mapping[str, object], name: str) -> str:

@@ -198,7 +198,10 @@ class Results:
                     rows = answer.to_arrow_table()
                     return rows.rename_columns(_distinct(rows.column_names))
             except duckdb.Error as error:
-                raise ResultsError("query", query, str(error)) from None
+                message = str(error)
+                if "Table with name" in message:  # below, DuckDB proposes tables of its own
+                    message = f"{message.splitlines()[0]} tables: {', '.join(TABLES)}"
+                raise ResultsError("query", query, message) from None
         raise ResultsError("query", query, "must be a query that returns rows")
 
     def _rows_of(self, table: str, trial: str | None) -> pa.Table:

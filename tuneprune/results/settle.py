@@ -22,13 +22,14 @@ def settle(table: str, rows: pa.Table) -> pa.Table:
 
     The highest attempt that wrote a unit (an event's scores, an allocation, an evaluation) owns
     the whole unit. Within an attempt the row written last wins: by ``time_s`` where there is one,
-    else by place. Settling twice, or settling parts of the rows first, gives the same.
+    else by place; but a trial that ended runs no more, whatever the clocks of two machines say.
+    Settling twice, or settling parts of the rows first, gives the same.
     """
     if not rows.num_rows:
         return rows
     rows = rows.combine_chunks()
-    if "time_s" in rows.column_names:
-        rows = rows.take(pc.sort_indices(rows["time_s"]))
+    if table == "trials":
+        rows = rows.take(_as_written(rows))
     units = np.unique(_codes(rows, UNIT_KEYS[table]), return_inverse=True)[1]
     attempts = rows["attempt"].to_numpy().astype(np.int64)
     highest = np.full(units.max() + 1, attempts.min())
@@ -48,6 +49,14 @@ def pieces(rows: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
     is_new = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     for start, end in pairwise([0, *(np.flatnonzero(is_new) + 1).tolist(), rows.num_rows]):
         yield rows.slice(start, end - start)
+
+
+def _as_written(trials: pa.Table) -> pa.Array:
+    """Return the places of rows of ``trials`` by time, all that say of running before others."""
+    keys = pa.table(
+        {"ended": pc.not_equal(trials["status"], "running"), "time_s": trials["time_s"]}
+    )
+    return pc.sort_indices(keys, [("ended", "ascending"), ("time_s", "ascending")])
 
 
 def _last_of_each(codes: _Codes) -> _Codes:

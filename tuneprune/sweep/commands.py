@@ -24,7 +24,7 @@ def _program() -> list[str]:
     called = Path(sys.argv[0])
     if called.name == "tuneprune" and called.is_file():
         return [_typed(called)]
-    return [_typed(Path(sys.executable)), "-m", "tuneprune.cli"]
+    return [_typed(Path(sys.executable)), "-m", "tuneprune"]
 
 
 def _typed(program: Path) -> str:

@@ -8,7 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tuneprune.results.compare import Comparison
 from tuneprune.sweep.commands import shell_command
+from tuneprune.sweep.differences import shown_value
 from tuneprune.sweep.folder import shown_path
 from tuneprune.sweep.outcome import SweepOutcome, TrialRow, settings_of
 from tuneprune.sweep.wording import cut, duration, percent, points, short
@@ -77,15 +79,13 @@ def _verdict(outcome: SweepOutcome) -> list[Text]:
     found = outcome.comparison
     if found is None:
         return [Text(), Text(f"Not compared with the baseline: {outcome.not_compared}")]
-    clear = "no clear difference" if found.low <= 0 <= found.high else "a clear difference"
-    # Utterances of one speaker are alike: drawn one by one, they say nothing of other speakers.
-    among = "" if outcome.block == "speaker" else " within these speakers"
     return [
         Text(),
         Text(
             f"Test WER, best minus baseline: {points(found.difference)} points, 95 % interval "
-            f"[{points(found.low)}, {points(found.high)}]: {clear}{among}."
+            f"[{points(found.low)}, {points(found.high)}]{_judgement(outcome, found)}."
         ),
+        *_unshared(outcome),
         Text(
             f"(paired bootstrap over {outcome.blocks} {outcome.block}s; chance that the best is "
             f"better: {100 * found.probability_of_improvement:.0f} %)"
@@ -95,6 +95,24 @@ def _verdict(outcome: SweepOutcome) -> list[Text]:
             f"WER; its test WER\nhad no part in the choice. {_seeds(outcome.seeds)}"
         ),
     ]
+
+
+def _judgement(outcome: SweepOutcome, found: Comparison) -> str:
+    if outcome.unshared:  # clear or not, it would be taken for what adaptation did
+        return ""
+    clear = "no clear difference" if found.low <= 0 <= found.high else "a clear difference"
+    # Utterances of one speaker are alike: drawn one by one, they say nothing of other speakers.
+    among = "" if outcome.block == "speaker" else " within these speakers"
+    return f": {clear}{among}"
+
+
+def _unshared(outcome: SweepOutcome) -> list[Text]:
+    if not outcome.unshared:
+        return []
+    ours = " and ".join(f"{field.path} {shown_value(field.one)}" for field in outcome.unshared)
+    best = " and ".join(shown_value(field.other) for field in outcome.unshared)
+    said = f"The baseline has {ours}, the best {best}: not adaptation alone makes the difference."
+    return [Text(said)]
 
 
 def _several(outcome: SweepOutcome) -> list[Text]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tuneprune.errors import ResultsError
+from tuneprune.sweep.differences import first_difference
+from tuneprune.sweep.json_files import claim, replace_json
 from tuneprune.sweep.space import Space
 
 SWEEP_VERSION = 1
@@ -43,7 +45,8 @@ class Contents:
     Args:
         fingerprint: hash of all that decides the outcome.
         trials: how many there will be, baselines among them.
-        settings: what it is made from, as JSON can hold it; kept in ``sweep.json``.
+        settings: what it is made from, as JSON can hold it, under ``space`` (of a sweep) or
+            ``config`` (of a run); kept in ``sweep.json``.
     """
 
     name: str
@@ -51,6 +54,11 @@ class Contents:
     fingerprint: str
     trials: int
     settings: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What a person calls it."""
+        return "run" if "config" in self.settings else "sweep"
 
 
 def contents_of(space: Space) -> Contents:
@@ -78,20 +86,38 @@ def open_folder(out: Path, contents: Contents, *, restart: bool) -> SweepFile | 
     Nothing is written or moved; with ``restart``, ``make_room`` will do so.
 
     Raises:
-        ResultsError: the folder holds another sweep, an unfinished one, or something else.
+        ResultsError: the folder holds another sweep, an unfinished one, or something else, or it
+            could not be written.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not os.path.exists(out) or (out.is_dir() and not any(out.iterdir())):
+        _check_writable(out)
         return None
-    found = read_sweep_file(out)
+    found = held_by(out, contents, may_differ=restart)
     if restart:
+        _check_writable(out.absolute().parent)
         return None
-    kept = "choose another folder, or --restart to move this one aside"
-    if found.fingerprint != contents.fingerprint:
-        whose = f"{found.name} {found.fingerprint[:8]}"
-        remedy = f"holds another sweep ({whose}; this is {contents.fingerprint[:8]}); {kept}"
-        raise ResultsError("out", out, remedy)
     if found.finished_s is None:
-        raise ResultsError("out", out, f"holds this sweep, unfinished; {kept}")
+        onward = "--resume goes on with it" if contents.kind == "run" else "choose another folder"
+        remedy = f"holds this {contents.kind}, unfinished; {onward}, or --restart moves it aside"
+        raise ResultsError("out", out, remedy)
+    return found
+
+
+def held_by(out: Path, contents: Contents, *, may_differ: bool = False) -> SweepFile:
+    """Return the sweep that a folder holds, which is to be that of ``contents``.
+
+    Raises:
+        ResultsError: it holds another one; the message names the first setting that differs.
+    """
+    sweep = _read_json(out)
+    found = _parsed(sweep)
+    if found.fingerprint != contents.fingerprint and not may_differ:
+        how = first_difference(sweep, contents.settings)
+        remedy = (
+            f"holds another {contents.kind} ({found.name} {found.fingerprint[:8]}): {how}; choose "
+            "another folder, or --restart moves this one aside"
+        )
+        raise ResultsError("out", out, remedy)
     return found
 
 
@@ -131,7 +157,7 @@ def begin_sweep(out: Path, contents: Contents) -> SweepFile:
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        ours = _claim(out / "sweep.json", sweep)
+        ours = claim(out / "sweep.json", sweep)
     except OSError as error:
         raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
     if not ours:
@@ -152,7 +178,7 @@ def end_sweep(out: Path, sweep_id: str) -> SweepFile:
         raise ResultsError("out", out, remedy)
     sweep["finished_s"] = time.time()
     try:
-        _write_json(out / "sweep.json", sweep)
+        replace_json(out / "sweep.json", sweep)
     except OSError as error:
         raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
     return _parsed(sweep)
@@ -171,6 +197,15 @@ def shown_path(path: Path) -> Path:
     """Return a path as short as it can be typed here."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse a folder that could not be made or written before any work is put into it."""
+    there = next(one for one in (out, *out.absolute().parents) if os.path.exists(one))
+    if not there.is_dir():
+        raise ResultsError("out", out, f"can not be written ({there} is no folder)")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ResultsError("out", out, f"can not be written ({there} allows no writing)")
 
 
 def _read_json(out: Path) -> dict[str, Any]:
@@ -200,43 +235,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
-
-
-def _claim(path: Path, content: Mapping[str, Any]) -> bool:
-    """Write a file unless it is there; return whether it was not."""
-    hidden = _write_beside(path, content)
-    try:
-        _link(hidden, path)
-    except FileExistsError:
-        return False
-    finally:
-        hidden.unlink()
-    return True
-
-
-def _link(written: Path, path: Path) -> None:
-    """Give a file another name, which unlike a rename never replaces what is there."""
-    try:
-        os.link(written, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links; there the file is seen while it is written
-        with path.open("xb") as file:
-            file.write(written.read_bytes())
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    _write_beside(path, content).replace(path)
-
-
-def _write_beside(path: Path, content: Mapping[str, Any]) -> Path:
-    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with hidden.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        hidden.unlink(missing_ok=True)
-        raise
-    return hidden

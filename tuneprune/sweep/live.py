@@ -108,11 +108,11 @@ class LiveTable:
         if trial.status == "finished":
             rate = f"{self._title} {percent(trial.rate)}"
             gain = self._gain(trial, self._trials)
-            against = f", {points(gain)} points to its baseline" if gain is not None else ""
+            against = f", {points(gain)} vs baseline" if gain is not None else ""
             self._say(f"{line}{rate}{against}   {self._overall(self._trials)}")
         else:
             trial.reason = " ".join(metrics.get("reason", "unknown").split())
-            self._say(cut(line + trial.reason).plain)
+            self._say(line + trial.reason)
 
     def render(self) -> RenderableType:
         """Return the table as it stands now."""
@@ -183,11 +183,11 @@ class LiveTable:
         text = f"{ended} of {self._total} trials, {duration(elapsed_s)}"
         if done < 0.02 or ended == self._total:
             return text
-        return f"{text}, about {duration(elapsed_s * (1 - done) / done)} left"
+        return f"{text}, {duration(elapsed_s * (1 - done) / done)} left"
 
     def _say(self, line: str) -> None:
         if self._live is None:
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(cut(line), soft_wrap=True)
 
     def _width(self) -> int:
         return min(self._console.width, WIDTH)

@@ -6,22 +6,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import Comparison, compare_trials
+from tuneprune.results.compare import (
+    Block,
+    Comparison,
+    compare_trials,
+    count_blocks,
+    usual_block,
+)
 from tuneprune.results.reader import Results, open_results
+from tuneprune.sweep.differences import Difference, differences
 from tuneprune.sweep.folder import SweepFile
-from tuneprune.sweep.grid import baseline_of
+from tuneprune.sweep.grid import baseline_of, outside_adaptation
 from tuneprune.sweep.search_settings import Objective
-from tuneprune.sweep.space import Space
+from tuneprune.sweep.space import Space, baseline_config, build_trial_config
 
-Block = Literal["speaker", "utterance"]
 TrialRow = Mapping[str, Any]
 """A row of the trials table, by column name."""
-
-_FEWEST_SPEAKERS = 5
-"""With fewer, draws of whole speakers are too few different ones to make an interval of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,8 @@ class SweepOutcome:
         baseline: the run without adaptation that ``best`` is compared with, in a grid that of its
             own seed and model; the first one if there is no best; None only if nothing of it was
             recorded.
+        unshared: fields outside adaptation that the baseline (``one``) and ``best`` (``other``) do
+            not have in common, so that a difference is not adaptation's alone; never in a grid.
         baselines: how many there are, and how many of them finished.
         seeds: how many different ones were trained with.
         comparison: test words of ``best`` against those of the baseline, if both finished.
@@ -72,6 +77,7 @@ class SweepOutcome:
     seconds: float
     finished_s: float
     reread: bool = False
+    unshared: tuple[Difference, ...] = ()
 
 
 def read_outcome(
@@ -117,6 +123,7 @@ def read_outcome(
         seconds=finished_s - sweep.started_s,
         finished_s=finished_s,
         reread=reread,
+        unshared=_unshared(best, space),
     )
 
 
@@ -131,6 +138,15 @@ def own_baseline(
         return next(iter(baselines), None)
     shared = baseline_of(settings_of(trial))
     return next((row for row in baselines if baseline_of(settings_of(row)) == shared), None)
+
+
+def _unshared(best: TrialRow | None, space: Space) -> tuple[Difference, ...]:
+    """Return what else the best trial was given that its baseline was not."""
+    if best is None or space.is_grid or not outside_adaptation(settings_of(best)):
+        return ()
+    pair = (baseline_config(space), build_trial_config(space, settings_of(best)))
+    one, other = (config.model_dump(mode="json", exclude={"adaptation"}) for config in pair)
+    return tuple(differences(one, other))
 
 
 def settings_of(row: TrialRow) -> dict[str, Any]:
@@ -160,9 +176,8 @@ def _paired(
     pair = (best["trial_id"], baseline["trial_id"])
     try:
         speakers = results.utterances(pair[0], split)["speaker"].to_pylist()
-        enough = len(set(speakers)) >= _FEWEST_SPEAKERS
-        block: Block = "speaker" if enough else "utterance"
+        block = usual_block(speakers)
         found = compare_trials(results, *pair, split=split, block=block)
     except ResultsError as error:  # as when no utterances were kept: nothing to fail a sweep for
         return _Paired(reason=str(error))
-    return _Paired(comparison=found, block=block, blocks=len(set(speakers) if enough else speakers))
+    return _Paired(comparison=found, block=block, blocks=count_blocks(speakers, block))

@@ -5,8 +5,7 @@ from typing import Any
 
 from tuneprune.config import with_overrides, with_value
 from tuneprune.errors import ConfigError
-
-Settings = dict[str, Any]
+from tuneprune.yaml_files import Settings, mapping_at
 
 
 def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
@@ -24,8 +23,8 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
         raise ConfigError("--set", override, "must read dotted.path=value, with no empty part")
     value = _value_at(with_overrides({}, [override]), path)
     result = dict(settings)
-    search = _mapping(settings, "search")
-    ranges, shared = _mapping(search, "space"), _mapping(search, "set")
+    search = mapping_at(settings, "search")
+    ranges, shared = mapping_at(search, "space"), mapping_at(search, "set")
     if path.startswith("search."):
         return {**result, "search": _with_search_value(search, path, value)}
     if path in ranges:
@@ -33,7 +32,7 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
     elif path.split(".")[0] == "adaptation":
         result["search"] = {**search, "set": {**shared, path: value}}
     if path.split(".")[0] != "adaptation":
-        result["base"] = with_value(_mapping(settings, "base"), path, value)
+        result["base"] = with_value(mapping_at(settings, "base"), path, value)
     return result
 
 
@@ -41,7 +40,7 @@ def _with_search_value(search: Settings, path: str, value: object) -> Settings:
     for section in ("space", "set"):
         head = f"search.{section}."
         if path.startswith(head):  # below these two, a dotted path is one key
-            below = {**_mapping(search, section), path.removeprefix(head): value}
+            below = {**mapping_at(search, section), path.removeprefix(head): value}
             return {**search, section: below}
     return with_value(search, path.removeprefix("search."), value)
 
@@ -51,7 +50,7 @@ def _narrowed(ranges: Settings, path: str, value: object) -> Settings:
     gone: set[str] = set()
     result: Settings = {}
     for name, parameter in ranges.items():
-        when = _mapping(parameter, "when") if isinstance(parameter, Mapping) else {}
+        when = mapping_at(parameter, "when") if isinstance(parameter, Mapping) else {}
         if name == path:
             result[name] = {"choice": [value], "when": when}
         elif gone & set(when) or (path in when and value not in _listed(when[path])):
@@ -62,11 +61,6 @@ def _narrowed(ranges: Settings, path: str, value: object) -> Settings:
         else:
             result[name] = parameter
     return result
-
-
-def _mapping(settings: Mapping[str, Any], key: str) -> Settings:
-    below = settings.get(key)
-    return dict(below) if isinstance(below, Mapping) else {}
 
 
 def _value_at(settings: Mapping[str, Any], path: str) -> object:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from tuneprune.config import as_config_error
+from tuneprune.config import Settings, as_config_error
 from tuneprune.errors import ConfigError
 from tuneprune.sweep.grid import grid_combinations
 from tuneprune.sweep.ranges import Parameter
@@ -18,17 +18,13 @@ from tuneprune.sweep.ranges import Parameter
 T = TypeVar("T")
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Objective(_Settings):
+class Objective(Settings):
     """What the sampler is told about a finished trial. Never a test score."""
 
     metric: Literal["dev_wer", "dev_cer"] = Field("dev_wer", description="lowest is best")
 
 
-class SamplerConfig(_Settings):
+class SamplerConfig(Settings):
     """How settings are proposed.
 
     ``tpe``: Parzen estimators after random proposals; ``random`` only those; ``grid``: every
@@ -48,7 +44,7 @@ class SamplerConfig(_Settings):
         return self
 
 
-class Search(_Settings):
+class Search(Settings):
     """How many trials, what all of them share (``set``), and what differs (``space``).
 
     ``set`` holds fields of ``adaptation`` only: what trials share with the baseline is the base's.

@@ -1,6 +1,6 @@
 """Train one configuration and keep it as a sweep of a single trial, for the same tables."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from tuneprune.config import RunConfig
@@ -15,13 +15,14 @@ from tuneprune.sweep.folder import (
     SweepFile,
     begin_sweep,
     end_sweep,
+    held_by,
     legal_name,
     make_room,
     open_folder,
-    read_sweep_file,
     shown_path,
 )
 from tuneprune.sweep.interrupts import interruptible
+from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.records import TrialRecord, saved_step
 from tuneprune.sweep.resources import check_this_machine, plan_resources
 from tuneprune.training.checkpoint import find_checkpoint
@@ -46,33 +47,35 @@ def train_single(
             numbers are those of a run that was never stopped.
 
     Raises:
-        TunepruneError: the folder, the input or the resources do not allow the run to begin.
+        TunepruneError: the folder, the input or the resources do not allow the run to begin, or
+            another process trains it.
         Interrupted: Ctrl-C or SIGTERM.
     """
     if resume and restart:
         remedy = "goes on with what the folder holds, --restart begins anew; give one of the two"
         raise ConfigError("--resume", resume, remedy)
     contents = _contents_of(config, legal_name(name))
-    unfinished = _unfinished(out, contents) if resume else None
-    if unfinished is None and open_folder(out, contents, restart=restart) is not None:
-        remedy = "holds this run, finished; choose another folder, or --restart to run it again"
-        raise ResultsError("out", out, remedy)
-    several = config.training.workers > 1
-    if several:
-        check_this_machine(config.training)
-    with interruptible(
-        "interrupted outside training; the same command goes on, with --resume if it had begun"
-    ):
-        prepare(config, progress=True)
-        with ray_cluster(log_to_driver=True) if several else nullcontext():
-            use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
-            if restart:
-                make_room(out)
-            sweep_id = (unfinished or begin_sweep(out, contents)).sweep_id
-            summary = _recorded(
-                config, out, sweep_id, _attempts(out) if unfinished else 0, use_gpu=use_gpu
-            )
-    end_sweep(out, sweep_id)
+    with ExitStack() as held:
+        unfinished = _unfinished(out, contents, held) if resume else None
+        if unfinished is None and open_folder(out, contents, restart=restart) is not None:
+            remedy = "holds this run, finished; choose another folder, or --restart to run it again"
+            raise ResultsError("out", out, remedy)
+        several = config.training.workers > 1
+        if several:
+            check_this_machine(config.training)
+        with interruptible(
+            "interrupted outside training; the same command goes on, with --resume if it had begun"
+        ):
+            prepare(config, progress=True)
+            with ray_cluster(log_to_driver=True) if several else nullcontext():
+                use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
+                if restart:
+                    _move_aside(out)
+                sweep_id = (unfinished or _begun(out, contents, held)).sweep_id
+                summary = _recorded(
+                    config, out, sweep_id, _attempts(out) if unfinished else 0, use_gpu=use_gpu
+                )
+        end_sweep(out, sweep_id)
     return summary
 
 
@@ -86,17 +89,29 @@ def _contents_of(config: RunConfig, name: str) -> Contents:
     )
 
 
-def _unfinished(out: Path, contents: Contents) -> SweepFile | None:
-    """Return the run to go on with, or None if the folder is empty or not there."""
+def _unfinished(out: Path, contents: Contents, held: ExitStack) -> SweepFile | None:
+    """Return the run to go on with, its folder locked, or None if that is empty or not there."""
     if not out.exists() or not any(out.iterdir()):
         return None
-    found = read_sweep_file(out)
-    if found.fingerprint != contents.fingerprint:
-        remedy = f"holds another run ({found.name} {found.fingerprint[:8]}); choose its own folder"
-        raise ResultsError("out", out, remedy)
+    held_by(out, contents)  # no lock in a folder of something else
+    held.enter_context(sole_use(out))
+    found = held_by(out, contents)  # it may have ended before the lock was ours
     if found.finished_s is not None:
         raise ResultsError("out", out, "holds this run, finished; --restart runs it again")
     return found
+
+
+def _begun(out: Path, contents: Contents, held: ExitStack) -> SweepFile:
+    begun = begin_sweep(out, contents)
+    held.enter_context(sole_use(out))
+    return begun
+
+
+def _move_aside(out: Path) -> None:
+    """Move what the folder holds aside, unless it is being trained."""
+    if (out / "sweep.json").exists():
+        with sole_use(out):
+            make_room(out)
 
 
 def _attempts(out: Path) -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tuneprune.config import (
     NoAdaptation,
     RunConfig,
+    Settings,
     as_config_error,
     build_config,
     with_value,
@@ -35,11 +36,7 @@ from tuneprune.sweep.space_checks import (
 from tuneprune.yaml_files import read_settings
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Space(_Settings):
+class Space(Settings):
     """A sweep as its YAML file says it, checked."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
@@ -94,7 +91,7 @@ class Space(_Settings):
 
 
 def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:
-    """Read a space from YAML, with what it extends (``inherit.py``), and check all of it.
+    """Read a space from YAML, with what it extends (``yaml_files.py``), and check all of it.
 
     Args:
         path: the file.
@@ -111,11 +108,14 @@ def load_space(path: Path, overrides: Sequence[str] = ()) -> Space:
 
 def build_space(settings: Mapping[str, Any]) -> Space:
     """Check a tree of settings and freeze it; see ``load_space``."""
+    if "search" not in settings:
+        remedy = "must hold trials, sampler and space; or `tuneprune train` the file"
+        raise ConfigError("search", None, remedy)
     base = settings.get("base")
     if not isinstance(base, Mapping):
         raise ConfigError("base", base, "must hold the settings of a run")
     checked = prefixed("base", partial(build_config, base))
-    search = settings.get("search")
+    search = settings["search"]
     if not isinstance(search, Mapping):
         raise ConfigError("search", search, "must hold trials, sampler and space")
     parsed = prefixed("search", partial(build_search, search))

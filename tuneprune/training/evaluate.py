@@ -18,7 +18,7 @@ from tuneprune.training.batches import Batch, collate
 from tuneprune.training.context import RunContext
 from tuneprune.training.decode import greedy_ctc
 from tuneprune.training.prepare import labels_fit
-from tuneprune.training.step import autocast
+from tuneprune.training.step import recognise
 from tuneprune.training.wer import (
     UtteranceErrors,
     character_error_rate,
@@ -96,10 +96,8 @@ class Evaluator:
             [self._store.get(self._split.ids[i], 1.0) for i in indices],
             [self._encoded[i] for i in indices],
         )
-        with autocast(device, self._config.training.precision):
-            log_probs, frames_B = model(
-                batch.features_BTF.to(device), batch.num_frames_B.to(device)
-            )
+        precision = self._config.training.precision
+        log_probs, frames_B = recognise(model, batch, device=device, precision=precision)
         texts = [self._labels.decode(seq) for seq in greedy_ctc(log_probs, frames_B)]
         fits = torch.from_numpy(self._fits[indices])
         losses_B = _losses(batch, log_probs, frames_B, device).cpu()[fits]

@@ -101,7 +101,7 @@ class TrainingLoop:
         if start is not None:
             self._restore(start)
         if context.world_size > 1:
-            agree("their weights", weights_fingerprint(self.model), context.world_size)
+            agree("initial weights", weights_fingerprint(self.model), context.world_size)
         self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
         self._meter = Meter()
 
@@ -177,7 +177,7 @@ class TrainingLoop:
         if plan is None:
             return
         began = time.perf_counter()
-        agree("their plans", plan.fingerprint(), self._context.world_size)
+        agree("adaptation plan", plan.fingerprint(), self._context.world_size)
         macs_before = self.multiply_adds_per_s()
         event = self.hook.apply(plan, self.step)
         if not plan.is_empty:

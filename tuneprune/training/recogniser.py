@@ -28,7 +28,7 @@ from tuneprune.structure.gates import fold_gates_
 from tuneprune.training.batches import collate
 from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, read_checkpoint
 from tuneprune.training.decode import greedy_ctc
-from tuneprune.training.step import autocast
+from tuneprune.training.step import recognise
 
 RECORDINGS_AT_A_TIME = 1024
 """Features of so many recordings are held in memory: 0.3 GB for 10 s each and 80 mel bins."""
@@ -127,10 +127,8 @@ class Recogniser:
     def _decode(self, features: Sequence[Tensor]) -> Iterable[str]:
         device = next(self.model.parameters()).device
         batch = collate(features, [[]] * len(features))
-        with autocast(device, self.config.training.precision):
-            log_probs, frames_B = self.model(
-                batch.features_BTF.to(device), batch.num_frames_B.to(device)
-            )
+        precision = self.config.training.precision
+        log_probs, frames_B = recognise(self.model, batch, device=device, precision=precision)
         return map(self.labels.decode, greedy_ctc(log_probs, frames_B))
 
 

@@ -11,6 +11,8 @@ import hashlib
 import torch
 from torch import Tensor, distributed, nn
 
+from tuneprune.errors import ResourceError
+
 
 def sum_gradients(model: nn.Module) -> None:
     """Replace every gradient by its sum over all ranks; all ranks have the same parameters."""
@@ -30,12 +32,18 @@ def sum_over_ranks(value: Tensor, world_size: int) -> float:
 
 
 def agree(what: str, value: str, world_size: int) -> None:
-    """Stop the run if ranks have different values of ``what``; every rank calls this."""
+    """Stop the run if ranks have different values of ``what``; every rank calls this.
+
+    Raises:
+        ResourceError: on all ranks, if they do not agree.
+    """
     if world_size == 1:
         return
     gathered: list[str] = [""] * world_size
     distributed.all_gather_object(gathered, value)
-    assert len(set(gathered)) == 1, f"ranks differ in {what}: {gathered}"
+    if len(set(gathered)) > 1:
+        remedy = "must be the same on all ranks; use machines of one kind and one shared storage"
+        raise ResourceError(what, gathered, remedy)
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -1,10 +1,9 @@
 """The random state of a training step, and its forward and backward passes.
 
-Legend: B batch.
+Legend: B batch, U encoder frames, V labels.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -29,11 +28,19 @@ def _draw_seed(*place: int) -> int:
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Return the context for the forward pass: bfloat16 matrix products, or nothing."""
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+def recognise(
+    model: nn.Module, batch: Batch, *, device: torch.device, precision: str
+) -> tuple[Tensor, Tensor]:
+    """Return a batch's log-probabilities [B, U, V] and encoder frames [B], both on ``device``.
+
+    Args:
+        precision: ``bfloat16`` makes the matrix products in that; ``float32`` does not.
+    """
+    features_BTF, frames_B = batch.features_BTF.to(device), batch.num_frames_B.to(device)
+    enabled = precision == "bfloat16"
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
+        log_probs_BUV, frames_B = model(features_BTF, frames_B)
+    return log_probs_BUV, frames_B
 
 
 def backward(
@@ -51,10 +58,7 @@ def backward(
     """
     total = torch.zeros((), device=device)
     for batch in batches:
-        with autocast(device, precision):
-            log_probs, frames_B = model(
-                batch.features_BTF.to(device), batch.num_frames_B.to(device)
-            )
+        log_probs, frames_B = recognise(model, batch, device=device, precision=precision)
         loss_B = ctc_loss(
             log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device)
         )

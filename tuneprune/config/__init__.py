@@ -1,0 +1,47 @@
+"""The typed, frozen configuration of one run.
+
+It knows ranges and combinations; what the settings do is said by the parts they configure.
+"""
+
+from tuneprune.config.adaptation import (
+    GROWTH_NOISE,
+    METHODS,
+    Adaptation,
+    GrowDropConfig,
+    NoAdaptation,
+    PassiveScorer,
+)
+from tuneprune.config.corpus import CorpusConfig, SynthesisConfig
+from tuneprune.config.features import FeaturesConfig, SpecAugmentConfig, TextConfig
+from tuneprune.config.model import FrontendConfig, ModelConfig, ModuleKind
+from tuneprune.config.overrides import with_overrides, with_value
+from tuneprune.config.run import RunConfig, build_config, read_run_settings
+from tuneprune.config.settings import Settings
+from tuneprune.config.training import OptimConfig, TrainingConfig
+from tuneprune.config.wording import as_config_error
+
+__all__ = [
+    "GROWTH_NOISE",
+    "METHODS",
+    "Adaptation",
+    "CorpusConfig",
+    "FeaturesConfig",
+    "FrontendConfig",
+    "GrowDropConfig",
+    "ModelConfig",
+    "ModuleKind",
+    "NoAdaptation",
+    "OptimConfig",
+    "PassiveScorer",
+    "RunConfig",
+    "Settings",
+    "SpecAugmentConfig",
+    "SynthesisConfig",
+    "TextConfig",
+    "TrainingConfig",
+    "as_config_error",
+    "build_config",
+    "read_run_settings",
+    "with_overrides",
+    "with_value",
+]

@@ -1,0 +1,64 @@
+"""The configuration of one run as a whole: read, checked and fingerprinted here."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from pydantic import Field
+
+from tuneprune.config.adaptation import Adaptation, NoAdaptation
+from tuneprune.config.corpus import CorpusConfig
+from tuneprune.config.features import FeaturesConfig, TextConfig
+from tuneprune.config.model import ModelConfig
+from tuneprune.config.overrides import with_overrides
+from tuneprune.config.settings import Settings
+from tuneprune.config.training import OptimConfig, TrainingConfig
+from tuneprune.config.wording import as_config_error
+from tuneprune.errors import ConfigError
+from tuneprune.yaml_files import read_settings
+
+
+class RunConfig(Settings):
+    """Everything that determines one training run."""
+
+    corpus: CorpusConfig
+    features: FeaturesConfig = FeaturesConfig()
+    text: TextConfig = TextConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+    adaptation: Adaptation = NoAdaptation()
+    seed: int = Field(1, ge=0, lt=2**31)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all settings: 16 hex digits, the same on every machine."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_run_settings(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a run's YAML, or the ``base`` of a search space, with ``--set`` overrides applied.
+
+    Raises:
+        ConfigError: the file can not be read, or an override makes no sense.
+    """
+    settings = read_settings(path)
+    base = settings.get("base", settings)
+    if not isinstance(base, dict):
+        raise ConfigError("base", base, "must hold the settings of a run")
+    return with_overrides(base, overrides)
+
+
+def build_config(settings: Mapping[str, Any]) -> RunConfig:
+    """Check a tree of settings and freeze it.
+
+    Raises:
+        ConfigError: the first thing wrong, naming field, value and what is allowed.
+    """
+    try:
+        return RunConfig.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise as_config_error(error, RunConfig) from None
