@@ -154,6 +154,25 @@ def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -
     return trials.select(list(dict.fromkeys(names)))
 
 
+def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table, str]:
+    """Return trials without the columns that are the same in all of them, and a line of those.
+
+    Of searched settings and the status only; one trial alone keeps them.
+    """
+    if trials.num_rows < 2:
+        return trials, ""
+    columns = (*searched, "status")
+    common = [
+        name
+        for name in columns
+        if name in trials.column_names
+        and not trials[name].null_count
+        and len(trials[name].unique()) == 1
+    ]
+    said = ", ".join(f"{name} {trials[name][0].as_py()}" for name in common)
+    return trials.drop_columns(common), f"all {trials.num_rows} trials: {said}" if said else ""
+
+
 def ranked_trials(results: Results) -> pa.Table:
     """Return all trials: finished ones by WER on dev, then those that run, failed ones last."""
     trials = results.trials()

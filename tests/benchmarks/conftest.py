@@ -16,6 +16,6 @@ def _beside(monkeypatch: pytest.MonkeyPatch) -> None:
 def _without_lazy_modules() -> Iterator[None]:
     """Forget SpeechBrain's lazy modules, which fail in whoever looks through all modules."""
     yield
-    lazy = [name for name, module in sys.modules.items() if type(module).__name__ == "LazyModule"]
-    for name in lazy:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if any(kind.__name__ == "LazyModule" for kind in type(module).__mro__):
+            del sys.modules[name]

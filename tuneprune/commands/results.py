@@ -47,13 +47,23 @@ def show(
 ) -> None:
     """Show the trials of a sweep, the best on dev first, failed ones last and why they failed."""
     from tuneprune.results import open_results
-    from tuneprune.show import print_reasons, print_table, ranked_trials, trial_columns
+    from tuneprune.show import (
+        print_reasons,
+        print_table,
+        ranked_trials,
+        trial_columns,
+        without_common,
+    )
 
     results = open_results(sweep_folder(sweep))
     trials = ranked_trials(results)
-    table = trial_columns(results, trials)
+    table, common = trial_columns(results, trials), ""
+    if table_format in _FOR_PEOPLE:
+        table, common = without_common(table, results.searched())
     print_table(table, table_format.value, width(), searched=results.searched())
     print_reasons(trials, table_format.value, width())
+    if common:
+        print(f"\n{common}")
     warn(results.warnings)
 
 
