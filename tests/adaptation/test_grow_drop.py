@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tuneprune.adaptation import GrowDrop, NoHook, build_hook, check_settings
-from tuneprune.adaptation import grow_drop as module_under_test
+from tuneprune.adaptation import observing as module_under_test
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.errors import CheckpointError, ConfigError, StructureError
 from tuneprune.structure import AdaptationPlan, all_groups, group_costs, prunable_params
@@ -80,7 +80,7 @@ def resumed(run, config):
 def test_no_adaptation_gives_the_hook_that_does_nothing():
     run = Run(NoAdaptation()).train()
     assert isinstance(run.hook, NoHook)
-    assert (run.events, run.hook.state_dict()) == ([], {})
+    assert (run.events, run.hook.state_dict()["observed"]) == ([], {})
 
 
 def test_delta_zero_gives_the_losses_of_no_hook_to_the_bit():

@@ -11,7 +11,14 @@ from tuneprune.adaptation.base import (
     GroupFate,
     NoHook,
 )
-from tuneprune.adaptation.grow_drop import GrowDrop, check_grow_drop
+from tuneprune.adaptation.grow_drop import (
+    NOTHING_MORE,
+    GrowDrop,
+    check_grow_drop,
+    event_steps,
+    observation_of,
+)
+from tuneprune.adaptation.observing import Observation, Watch, Watching
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.structure.groups import PrunableModule
 
@@ -21,8 +28,13 @@ __all__ = [
     "GroupFate",
     "GrowDrop",
     "NoHook",
+    "Observation",
+    "Watch",
+    "Watching",
     "build_hook",
     "check_settings",
+    "event_steps",
+    "observation_of",
 ]
 
 
@@ -45,8 +57,13 @@ def build_hook(
     *,
     total_steps: int,
     seed: int,
+    watch: Watch = NOTHING_MORE,
 ) -> AdaptationHook:
-    """Return the hook that the settings ask for, over a bare model and its optimizer."""
+    """Return the hook that the settings ask for, over a bare model and its optimizer.
+
+    Args:
+        watch: scores that it takes for other runs, beside its own.
+    """
     if isinstance(config, NoAdaptation):
-        return NoHook()
-    return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed)
+        return Watching(model, watch) if watch.observations else NoHook()
+    return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)

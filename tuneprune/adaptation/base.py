@@ -122,7 +122,7 @@ class NoHook:
         return 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {"method": "none", "observed": {}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass

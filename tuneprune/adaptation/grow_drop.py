@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
 from tuneprune.adaptation.gating import Gating
+from tuneprune.adaptation.observing import Observation, Observer, Watch, merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError, ConfigError
 from tuneprune.schedules import event_step, rewarm_factor, spread_events
@@ -29,7 +30,7 @@ from tuneprune.structure.groups import (
     all_groups,
     ordinals,
 )
-from tuneprune.structure.importance import Scorer, SmoothedScores, score_groups
+from tuneprune.structure.importance import Scorer
 from tuneprune.structure.plan import (
     AdaptationPlan,
     Limits,
@@ -40,6 +41,18 @@ from tuneprune.structure.plan import (
 from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan, check_plan
 
 LEARNABLE = "learnable"
+NOTHING_MORE = Watch()
+
+
+def observation_of(config: GrowDropConfig) -> Observation:
+    """Return the passive scores that a run takes for itself."""
+    return Observation(
+        scorers=_passive_scorers(config),
+        tensors=config.scored_tensors,
+        reduction=config.score_reduction,
+        every_steps=config.score_every_steps,
+        new_score_weight=config.new_score_weight,
+    )
 
 
 def check_grow_drop(
@@ -137,6 +150,7 @@ class GrowDrop:
         config: settings of the method.
         total_steps: optimizer steps of the whole run.
         seed: of new groups' weights, where they are drawn.
+        watch: scores to be taken for other runs too.
 
     Raises:
         StructureError: the model's description of itself is wrong.
@@ -150,6 +164,7 @@ class GrowDrop:
         *,
         total_steps: int,
         seed: int,
+        watch: Watch = NOTHING_MORE,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
@@ -163,8 +178,9 @@ class GrowDrop:
         self._start_cost = prunable_cost(self._modules, config.cost)
         self._start_sizes = pool_sizes(self._modules, self._costs())
         self._origins = {group.id: group.id for group in all_groups(self._modules)}
-        self._scorers = _passive_scorers(config)
-        self._scores = self._fresh_scores()
+        self._own = observation_of(config)
+        self._watch = watch
+        self._observer = Observer(model, self._modules, merge((self._own, *watch.observations)))
         self._moved = 0
         self._num_events = 0
         self._changed_at: list[int] = []
@@ -174,18 +190,9 @@ class GrowDrop:
             self._gating.open(self._modules)
 
     def observe(self, step: int) -> None:
-        """Take the scores of this step's gradients, if it is one of those that are scored."""
-        if not self._scorers or self._is_over or step % self._config.score_every_steps:
-            return
-        scores = score_groups(
-            self._model,
-            self._modules,
-            self._scorers,
-            tensors=self._config.scored_tensors,
-            reduction=self._config.score_reduction,
-        )
-        for scorer, smoothed in self._scores.items():
-            smoothed.update(scores[scorer])
+        """Take the scores of this step's gradients, while there is an event to come, of anyone."""
+        if not self._is_over or step < self._watch.until_step:
+            self._observer.observe(step)
 
     def propose(self, step: int) -> AdaptationPlan | None:
         """Return the plan of the next event once its step is reached, until it was applied."""
@@ -215,7 +222,7 @@ class GrowDrop:
         self._moved += sum(costs[group] for group in plan.dropped)
         if not plan.is_empty:
             self._changed_at.append(step)
-        self._scores = self._fresh_scores()
+        self._observer.begin_anew(self._modules)
         self._num_events += 1
         if self._gating is not None and not self._is_over:
             self._gating.open(self._modules)
@@ -236,26 +243,24 @@ class GrowDrop:
             "start_cost": self._start_cost,
             "start_sizes": self._start_sizes,
             "origins": self._origins,
-            "scores": {scorer: scores.state_dict() for scorer, scores in self._scores.items()},
+            "observed": self._observer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a ``state_dict``, with the model in the shape it had then.
 
+        That of a run without adaptation is the state before the first event.
+
         Raises:
-            CheckpointError: the state is of another method, or scores groups that the model
-                does not have.
+            CheckpointError: the state is of another method, or its scores are not those that are
+                watched here.
         """
-        if state.get("method") != self._config.method:
-            found = state.get("method")
+        found = state.get("method")
+        if found not in ("none", self._config.method):
             raise CheckpointError("adaptation.method", found, f"must be '{self._config.method}'")
-        known = ordinals(self._modules).keys()
-        for scorer, scores in state["scores"].items():
-            odd = sorted(scores.keys() ^ known) if scores else []
-            if odd:
-                remedy = "must be the groups of the model; build it in the checkpoint's allocation"
-                raise CheckpointError("groups scored in the checkpoint", odd, remedy)
-            self._scores[scorer].load_state_dict(scores)
+        self._observer.load_state_dict(state["observed"])
+        if found == "none":
+            return
         self._num_events = int(state["events"])
         self._changed_at = list(state["changed_at"])
         self._exchange = int(state["exchange"])
@@ -269,9 +274,6 @@ class GrowDrop:
     @property
     def _is_over(self) -> bool:
         return self._num_events == len(self._event_steps)
-
-    def _fresh_scores(self) -> dict[Scorer, SmoothedScores]:
-        return {scorer: SmoothedScores(self._config.new_score_weight) for scorer in self._scorers}
 
     def _costs(self) -> dict[GroupId, int]:
         return group_costs(self._modules, self._config.cost)
@@ -287,7 +289,7 @@ class GrowDrop:
         """
         config = self._config
         deciding = _Ranking(scores=self._scores_of(config.scorer), plan=plan)
-        watched = [scorer for scorer in self._scorers if scorer != config.scorer]
+        watched = [scorer for scorer in self._own.scorers if scorer != config.scorer]
         rankings: dict[str, _Ranking] = {config.scorer: deciding}
         for scorer in watched:
             scores = self._scores_of(scorer)
@@ -298,10 +300,7 @@ class GrowDrop:
         if scorer == LEARNABLE:
             assert self._gating is not None
             return self._gating.scores(self._modules)
-        scores = next(s.values for name, s in self._scores.items() if name == scorer)
-        known = ordinals(self._modules).keys()
-        assert scores.keys() == known, "a step must have been scored since the last event"
-        return scores
+        return self._observer.scores(self._own.key, scorer)
 
     def _plan(self, scores: Mapping[GroupId, float]) -> AdaptationPlan:
         costs = self._costs()
