@@ -39,6 +39,7 @@ from tuneprune.training.loop import TrainingLoop
 from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
+from tuneprune.training.steering import Unsteered
 
 _TONES = {"full": 1600, "quick": 300, "tiny": 6}
 
@@ -103,6 +104,7 @@ def _our_epoch(config: RunConfig, prepared: Prepared, out: Path) -> float:
             recorder=Recorder(writer),
             checkpoints=out / "checkpoints",
             start=None,
+            steering=Unsteered(),
         )
         with TrainingProgress(loop.total_steps, first_step=0, show=False) as progress:
             began = time.perf_counter()

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
 
-VERSION = 2
+VERSION = 3
 _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\d+")
 
 
@@ -41,9 +42,22 @@ class Checkpoint:
     progress: dict[str, Any]
 
 
-def save_checkpoint(
-    folder: Path,
-    role: str,
+def save_checkpoint(folder: Path, role: str, *, step: int, **state: Any) -> Path:
+    """Write ``folder/<role>-<step>`` and return it; see ``keep_only`` for what goes.
+
+    Args:
+        state: as of ``write_checkpoint``.
+    """
+    target = folder / checkpoint_name(role, step)
+    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
+    shutil.rmtree(beside, ignore_errors=True)
+    write_checkpoint(beside, step=step, **state)
+    put_in_place(beside, target, aside=aside)
+    return target
+
+
+def write_checkpoint(
+    path: Path,
     *,
     step: int,
     model: CtcModel,
@@ -52,15 +66,12 @@ def save_checkpoint(
     labels: LabelSet,
     hook: dict[str, Any],
     progress: dict[str, Any],
-) -> Path:
-    """Write ``folder/<role>-<step>`` and return it; see ``keep_only`` for what goes."""
-    target = folder / checkpoint_name(role, step)
-    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    save_file(_contiguous(model.state_dict()), beside / "model.safetensors")
+) -> None:
+    """Write a checkpoint into a folder that is not there yet; when it returns, it is on disk."""
+    path.mkdir(parents=True)
+    save_file(_contiguous(model.state_dict()), path / "model.safetensors")
     if optimizer is not None:
-        save_file(_optimizer_tensors(model, optimizer), beside / "optimizer.safetensors")
+        save_file(_optimizer_tensors(model, optimizer), path / "optimizer.safetensors")
     state = {
         "version": VERSION,
         "step": step,
@@ -72,14 +83,65 @@ def save_checkpoint(
         "config": config.model_dump(mode="json"),
         "versions": {"torch": torch.__version__},
     }
+    (path / "state.json").write_text(json.dumps(state, indent=1))
+    _sync(path)
+
+
+def adopt_checkpoint(
+    source: Path,
+    folder: Path,
+    role: str,
+    *,
+    config: RunConfig,
+    hook: Mapping[str, Any] | None = None,
+) -> Path:
+    """Make a checkpoint of another run with the same history one of ``config``'s own.
+
+    Tensors are shared with ``source`` where the file system has hard links, else copied: files of
+    a checkpoint are never written to.
+
+    Args:
+        source: the other run's checkpoint.
+        folder: where ``config``'s run keeps its own.
+        role: ``best`` or ``last``.
+        config: of the run that is to go on.
+        hook: state of its adaptation; that of the other run if None.
+
+    Raises:
+        CheckpointError: ``source`` is no checkpoint, or damaged.
+    """
+    step = read_checkpoint(source).step
+    state = json.loads((source / "state.json").read_text())
+    state |= {"config_fingerprint": config.fingerprint(), "config": config.model_dump(mode="json")}
+    if hook is not None:
+        state["hook"] = dict(hook)
+    target = folder / checkpoint_name(role, step)
+    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for tensors in source.glob("*.safetensors"):
+        link_or_copy(tensors, beside / tensors.name)
     (beside / "state.json").write_text(json.dumps(state, indent=1))
     _sync(beside)
+    put_in_place(beside, target, aside=aside)
+    return target
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that is never written to again another name, or make a copy of it."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def put_in_place(beside: Path, target: Path, *, aside: Path) -> None:
+    """Rename a folder that was written beside its place; what was there goes."""
     if target.exists():  # the same step again, after going on from an earlier one
         os.rename(target, aside)
     os.rename(beside, target)
-    _sync(folder)
+    _sync(target.parent)
     shutil.rmtree(aside, ignore_errors=True)
-    return target
 
 
 def checkpoint_name(role: str, step: int) -> str:

@@ -5,8 +5,9 @@ It knows nothing of Ray, of sweeps, or of what an adaptation method does.
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
@@ -22,6 +23,7 @@ from tuneprune.training.checkpoint import (
     load_model_tensors,
     load_optimizer_tensors,
     save_checkpoint,
+    write_checkpoint,
 )
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluator
@@ -32,12 +34,17 @@ from tuneprune.training.recording import Recorder
 from tuneprune.training.recovery import Recovery, RecoveryWatch, recovery_window
 from tuneprune.training.reduce import (
     agree,
+    from_rank_0,
     share_buffers,
     sum_gradients,
     sum_over_ranks,
     weights_fingerprint,
 )
+from tuneprune.training.steering import Steering
 from tuneprune.training.step import backward, seed_step
+
+Due = Literal["event", "evaluation"] | None
+"""What is still to be done at the present step: what comes there, from the event or after it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,6 +57,14 @@ class Meter:
     padded_frames: int = 0
     utterances: int = 0
     began: float = field(default_factory=time.perf_counter)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums, as JSON holds them exactly, with the time since ``began``."""
+        return {**asdict(self), "began": time.perf_counter() - self.began}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Meter":
+        return cls(**{**state, "began": time.perf_counter() - state["began"]})
 
 
 @dataclass(kw_only=True, slots=True)
@@ -73,8 +88,10 @@ class TrainingLoop:
         recorder: Recorder,
         checkpoints: Path,
         start: Checkpoint | None,
+        steering: Steering,
     ) -> None:
         self._config = config
+        self._steering = steering
         self._prepared = prepared
         self._context = context
         self._recorder = recorder
@@ -91,26 +108,30 @@ class TrainingLoop:
             self.optimizer,
             total_steps=self.total_steps,
             seed=config.seed,
+            watch=steering.watch,
         )
         self.step = 0
         self.best = Best()
         self.diverged = False
+        self.paused = False
+        self._due: Due = None
         self.unrecovered_events: int | None = None
         self._last_loss = math.nan
         self._recovery = RecoveryWatch(recovery_window(self.total_steps))
+        self._meter = Meter()
         if start is not None:
             self._restore(start)
         if context.world_size > 1:
             agree("initial weights", weights_fingerprint(self.model), context.world_size)
         self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
-        self._meter = Meter()
 
     def run(self, progress: TrainingProgress) -> None:
-        """Train from the present step to the end, or to the step at which the loss diverged."""
+        """Train from the present step to the end, or until the loss diverges or the run pauses."""
         if self.step == 0:
             self._recorder.allocation(0, self.model.prunable_modules())
         self.model.train()
-        while self.step < self.total_steps:
+        self._arrive(progress)
+        while self.step < self.total_steps and not self.paused:
             began = time.perf_counter()
             if not self._train_step():
                 self.diverged = True
@@ -118,10 +139,10 @@ class TrainingLoop:
             took_s = time.perf_counter() - began
             self._settle(self._recovery.stepped(self.step, self._last_loss, took_s), progress)
             progress.stepped(self.step, self._last_loss)
-            self._adapt(progress)
-            if self.step in self._evaluate_at:
-                self._evaluate(progress)
-        self._settle(self._recovery.end(self.step), progress)
+            self._due = "event"
+            self._arrive(progress)
+        if not self.paused:
+            self._settle(self._recovery.end(self.step), progress)
 
     def epochs_at(self, step: int) -> float:
         """Return how many passes over the training split ``step`` finished steps are."""
@@ -172,6 +193,33 @@ class TrainingLoop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def _arrive(self, progress: TrainingProgress) -> None:
+        """Do what is due once a step is made: publish it, adapt, evaluate."""
+        if self._due == "event":
+            if self._steering.wants_stage(self.step):
+                self._publish()
+            self._adapt(progress)
+            if self.paused:
+                self._save("last", with_optimizer=True, due="evaluation")
+                return
+            self._due = "evaluation"
+        if self._due == "evaluation":
+            if self.step in self._evaluate_at:
+                self._evaluate(progress)
+            self._due = None
+
+    def _publish(self) -> None:
+        if self._context.rank:
+            return
+        began = time.perf_counter()
+        self._recorder.flush()
+
+        def save(path: Path) -> None:
+            write_checkpoint(path, **self._state(with_optimizer=True, due="event"))
+
+        self._steering.publish(self.step, save)
+        self._meter.began += time.perf_counter() - began
+
     def _adapt(self, progress: TrainingProgress) -> None:
         plan = self.hook.propose(self.step)
         if plan is None:
@@ -193,6 +241,8 @@ class TrainingLoop:
         self.unrecovered_events = self.unrecovered_events or 0
         if not plan.is_empty:
             self._settle(self._recovery.begin(event.event, self.step), progress)
+        goes_on = from_rank_0(lambda: self._steering.goes_on(event), self._context)
+        self.paused = not goes_on
         self._meter.began += time.perf_counter() - began  # no part of a step
         progress.say(
             f"step {self.step}: dropped {len(plan.dropped)} groups, grew {len(plan.grown)}; "
@@ -217,6 +267,7 @@ class TrainingLoop:
         if result.wer < self.best.wer:
             self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
             self._save("best", with_optimizer=False)
+        self._meter = Meter()  # its row was written with the step
         last = self._save("last", with_optimizer=True)
         if last is not None:  # only now: until it was there, the one before named its own best
             keep_only(self.checkpoints, {last.name, checkpoint_name("best", self.best.step)})
@@ -255,31 +306,38 @@ class TrainingLoop:
         """Return whether a row of steps ends here; always where time is taken by an evaluation."""
         return step % self._config.training.log_every_steps == 0 or step in self._evaluate_at
 
-    def _save(self, role: str, *, with_optimizer: bool) -> Path | None:
+    def _save(self, role: str, *, with_optimizer: bool, due: Due = None) -> Path | None:
         if self._context.rank:
             return None
-        return save_checkpoint(
-            self.checkpoints,
-            role,
-            step=self.step,
-            model=self.model,
-            optimizer=self.optimizer if with_optimizer else None,
-            config=self._config,
-            labels=self._prepared.labels,
-            hook=self.hook.state_dict(),
-            progress={
-                "best": {"step": self.best.step, "wer": self.best.wer, "cer": self.best.cer},
+        state = self._state(with_optimizer=with_optimizer, due=due)
+        return save_checkpoint(self.checkpoints, role, **state)
+
+    def _state(self, *, with_optimizer: bool, due: Due) -> dict[str, Any]:
+        """Return what a checkpoint is made of; ``due`` is what is still to be done at its step."""
+        return {
+            "step": self.step,
+            "model": self.model,
+            "optimizer": self.optimizer if with_optimizer else None,
+            "config": self._config,
+            "labels": self._prepared.labels,
+            "hook": self.hook.state_dict(),
+            "progress": {
+                "due": due,
+                "best": asdict(self.best),
                 "last_loss": self._last_loss,
+                "meter": self._meter.state_dict(),
                 "recovery": self._recovery.state_dict(),
                 "unrecovered_events": self.unrecovered_events,
                 "corpus_fingerprint": self._prepared.corpus_fingerprint,
             },
-        )
+        }
 
     def _restore(self, start: Checkpoint) -> None:
         load_optimizer_tensors(start, self.model, self.optimizer)
         self.hook.load_state_dict(start.hook)
         self.step = start.step
+        self._due = start.progress["due"]
+        self._meter = Meter.from_state(start.progress["meter"])
         self.best = Best(**start.progress["best"])
         self._last_loss = start.progress["last_loss"]
         self._recovery.load_state_dict(start.progress["recovery"])

@@ -7,11 +7,13 @@ which surgery replaces.
 """
 
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, distributed, nn
 
 from tuneprune.errors import ResourceError
+from tuneprune.training.context import RunContext
 
 
 def sum_gradients(model: nn.Module) -> None:
@@ -44,6 +46,15 @@ def agree(what: str, value: str, world_size: int) -> None:
     if len(set(gathered)) > 1:
         remedy = "must be the same on all ranks; use machines of one kind and one shared storage"
         raise ResourceError(what, gathered, remedy)
+
+
+def from_rank_0(decide: Callable[[], bool], context: RunContext) -> bool:
+    """Return on every rank what ``decide`` returns on rank 0; it is called there alone."""
+    if context.world_size == 1:
+        return decide()
+    told: list[bool] = [decide() if context.rank == 0 else False]
+    distributed.broadcast_object_list(told, src=0)
+    return told[0]
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -25,13 +25,14 @@ from tuneprune.training.loop import TrainingLoop
 from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
+from tuneprune.training.steering import Steering, Unsteered
 
 __all__ = ["Prepared", "RunSummary", "prepare", "train"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """How a run ended. WER and CER are fractions; those of a diverged run are NaN.
+    """How a run ended. WER and CER are fractions; those of a run that did not finish are NaN.
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
     measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
@@ -39,7 +40,7 @@ class RunSummary:
     the training loss did not come back to what it was; None without any event.
     """
 
-    status: Literal["finished", "diverged"]
+    status: Literal["finished", "diverged", "paused"]
     step: int
     total_steps: int
     best_step: int
@@ -64,6 +65,7 @@ def train(
     writer: TableWriter | None,
     checkpoint_dir: Path,
     progress: bool = False,
+    steering: Steering | None = None,
 ) -> RunSummary:
     """Train, adapt and evaluate one recogniser; write its tables and checkpoints as it goes.
 
@@ -73,6 +75,7 @@ def train(
         writer: rank 0's tables; None on other ranks, or to keep none.
         checkpoint_dir: where ``best-<step>`` and ``last-<step>`` are kept.
         progress: show a bar or lines on the terminal.
+        steering: of a run that shares its history with others; None for one of its own.
 
     Raises:
         TunepruneError: the corpus or a checkpoint can not be used.
@@ -91,22 +94,25 @@ def train(
         recorder=recorder,
         checkpoints=checkpoint_dir,
         start=_start(config, context, prepared),
+        steering=steering or Unsteered(),
     )
     ready = time.perf_counter()
     with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
         if prepared.left_out:
             bar.say(f"left out {prepared.left_out} training utterances shorter than their labels")
         loop.run(bar)
-    test = None if loop.diverged else _test(config, prepared, context, recorder, loop)
+    status = _status(loop)
+    finished = status == "finished"
+    test = _test(config, prepared, context, recorder, loop) if finished else None
     recorder.flush()
     best = checkpoint_dir / checkpoint_name("best", loop.best.step)
     return RunSummary(
-        status="diverged" if loop.diverged else "finished",
+        status=status,
         step=loop.step,
         total_steps=loop.total_steps,
         best_step=loop.best.step,
-        dev_wer=math.nan if loop.diverged else loop.best.wer,
-        dev_cer=math.nan if loop.diverged else loop.best.cer,
+        dev_wer=loop.best.wer if finished else math.nan,
+        dev_cer=loop.best.cer if finished else math.nan,
         test_wer=test.wer if test else math.nan,
         test_cer=test.cer if test else math.nan,
         params=sum(p.numel() for p in loop.model.parameters()),
@@ -118,6 +124,12 @@ def train(
         left_out_utterances=prepared.left_out,
         checkpoint=best.name if best.is_dir() else "",
     )
+
+
+def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused"]:
+    if loop.diverged:
+        return "diverged"
+    return "paused" if loop.paused else "finished"
 
 
 def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkpoint | None:

@@ -1,0 +1,49 @@
+"""Where a run leaves copies of itself for other runs, and whether it goes on: decided elsewhere.
+
+The loop asks; whoever runs many runs answers. A run of its own is not steered.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from tuneprune.adaptation import AdaptationEvent, Watch
+
+
+class Steering(Protocol):
+    """What one run of many is told. Every rank has one; only rank 0's decides and writes."""
+
+    @property
+    def watch(self) -> Watch:
+        """Scores that others will want to find in a stage; the same on every rank."""
+
+    def wants_stage(self, step: int) -> bool:
+        """Return whether a stage is to be published at ``step``; the same on every rank.
+
+        A stage is the run as it is once ``step`` steps are made, but before an event or an
+        evaluation of that step.
+        """
+
+    def publish(self, step: int, save: Callable[[Path], None]) -> None:
+        """Keep a stage: ``save`` writes its checkpoint to a folder that is not there yet.
+
+        All rows of the run up to there are on disk.
+        """
+
+    def goes_on(self, event: AdaptationEvent) -> bool:
+        """Return whether the run itself trains on after an event; else it pauses at once."""
+
+
+class Unsteered:
+    """A run of its own: it leaves nothing behind for others and goes on to its end."""
+
+    watch = Watch()
+
+    def wants_stage(self, step: int) -> bool:
+        return False
+
+    def publish(self, step: int, save: Callable[[Path], None]) -> None:
+        raise AssertionError("no stage was wanted")
+
+    def goes_on(self, event: AdaptationEvent) -> bool:
+        return True
