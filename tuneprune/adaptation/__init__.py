@@ -11,7 +11,8 @@ from tuneprune.adaptation.base import (
     GroupFate,
     NoHook,
 )
-from tuneprune.adaptation.grow_drop import GrowDrop, check_grow_drop
+from tuneprune.adaptation.grow_drop import GrowDrop
+from tuneprune.adaptation.grow_drop_checks import check_grow_drop
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.structure.groups import PrunableModule
 
