@@ -348,7 +348,7 @@ def test_tables_are_printed_as_they_are_asked_for(run: Run) -> None:
     )
     assert out.splitlines()[2] == "| t01 |  | 13.3 % | 13.3 % | 1,000,000 | 2 min 05 s |"
     assert out.splitlines()[3].startswith("| t00 | yes |")
-    assert out.splitlines()[-1] == "all 2 trials: adaptation.delta 0.1, status finished"
+    assert out.splitlines()[-1] == "the same in all rows: adaptation.delta 0.1, status finished"
     rows = json.loads(run("results", "show", "two", "--format", "json")[1])
     assert [(row["adaptation.delta"], row["status"]) for row in rows] == [(0.1, "finished")] * 2
     query = "select reason, 100 * dev_wer as dev_wer from trials order by trial_id"

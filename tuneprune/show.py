@@ -155,9 +155,9 @@ def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -
 
 
 def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table, str]:
-    """Return trials without the columns that are the same in all of them, and a line of those.
+    """Return rows without the columns that are the same in all of them, and a line of those.
 
-    Of searched settings and the status only; one trial alone keeps them.
+    Of searched settings and the status only; one row alone keeps them.
     """
     if trials.num_rows < 2:
         return trials, ""
@@ -170,7 +170,7 @@ def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table,
         and len(trials[name].unique()) == 1
     ]
     said = ", ".join(f"{name} {trials[name][0].as_py()}" for name in common)
-    return trials.drop_columns(common), f"all {trials.num_rows} trials: {said}" if said else ""
+    return trials.drop_columns(common), f"the same in all rows: {said}" if said else ""
 
 
 def ranked_trials(results: Results) -> pa.Table:

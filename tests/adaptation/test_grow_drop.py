@@ -487,3 +487,53 @@ def test_a_delta_too_small_for_so_many_events_is_refused_before_training():
         check_settings(
             settings(at=0.8, iterations=4, delta=0.05, score_every_steps=1), modules, 100
         )
+
+
+def test_an_apply_that_fails_leaves_gates_weights_and_optimizer_as_they_are(monkeypatch):
+    run = Run(settings(scorer="learnable", new_groups="random")).train(until=5)
+    plan = AdaptationPlan(dropped=("blocks.0.conv.0",), grown=("blocks.0.ff1.1",))
+    twin = Run(settings(scorer="learnable", new_groups="random")).train(until=5)
+    monkeypatch.setattr(run.model, "initial_tensors", lambda module, num_groups: {})
+    with pytest.raises(StructureError, match="initial_tensors"):
+        run.hook.apply(plan, 5)
+    for before, after in zip(twin.model.parameters(), run.model.parameters(), strict=True):
+        assert torch.equal(before, after)
+        states = twin.optimizer.state[before], run.optimizer.state[after]
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    monkeypatch.undo()
+    assert run.train().losses == twin.train().losses
+
+
+@pytest.mark.parametrize("times", [{"at": (0.8, 0.9)}, {"at": 0.1, "iterations": 2}])
+def test_events_on_one_step_are_refused_before_training(times):
+    modules = TinyAdaptable().prunable_modules()
+    chosen = settings(**times, scorer="learnable", watch=(), score_every_steps=10)
+    with pytest.raises(ConfigError, match=r"adaptation\.at .*at least 2 must lie between"):
+        check_settings(chosen, modules, 4)
+
+
+def test_a_cap_alone_does_not_refuse_a_small_delta():
+    modules = TinyAdaptable().prunable_modules()
+    costs = group_costs(modules, "exact")
+    delta = round(1.2 * min(costs.values()) / prunable_params(modules), 3)
+    assert delta * prunable_params(modules) < max(costs.values())
+    check_settings(settings(delta=delta, module_cap=2.0), modules, TOTAL_STEPS)
+    # Floors that let some of the groups go which are small enough are no reason either.
+    check_settings(settings(delta=delta, module_floor=0.25), modules, TOTAL_STEPS)
+
+
+def test_published_unit_costs_stay_those_of_the_start():
+    config = settings(
+        at=0.75, iterations=2, delta=0.3, budget="reference", cost="module_share",
+        score_every_steps=1,
+    )  # fmt: skip
+    run = Run(config)
+    start = {m.name: m.params // len(m.groups) for m in run.model.prunable_modules()}
+    exchange = int(0.3 * prunable_params(run.model.prunable_modules())) // 2
+    run.train()
+    for event in run.events:
+        costs = {g.group_id: start[g.group_id.rpartition(".")[0]] for g in event.groups}
+        dropped = [costs[group] for group in event.plan.dropped]
+        assert sum(dropped[:-1]) <= exchange < sum(dropped)
+    changed = {g.rpartition(".")[0] for g in (*run.events[0].plan.dropped,)}
+    assert changed  # so that a share of what there is now would have been another one

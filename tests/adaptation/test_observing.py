@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from tuneprune.adaptation import Observation, Watch, Watching, build_hook, observation_of
-from tuneprune.adaptation.grow_drop import NOTHING_MORE
-from tuneprune.adaptation.observing import Observer, merge
+from tuneprune.adaptation.observing import NOTHING_MORE, Observer, merge
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.errors import CheckpointError
 from tuneprune.structure import score_groups

@@ -12,7 +12,7 @@ from recognisers import (
     sizes_of,
 )
 
-from tuneprune.adaptation.grow_drop import event_steps
+from tuneprune.adaptation.grow_drop_rules import event_steps
 from tuneprune.config import ModelConfig
 from tuneprune.models.ctc import build_model
 from tuneprune.structure.groups import Allocation, allocation_of

@@ -91,7 +91,11 @@ def _corpus(folder: Path, size: Size) -> tuple[str, RunConfig]:
         import_manifest(manifest, folder / "corpus")
         return "AN4", build_config(settings)
     make_tone_corpus(folder / "corpus", train=_TONES[size])
-    settings["features"] |= {"sample_rate_hz": SAMPLE_RATE_HZ, "num_bins": 40}
+    settings["features"] |= {
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "max_hz": SAMPLE_RATE_HZ / 2,
+        "num_bins": 40,
+    }
     return f"{_TONES[size]:,} tones", build_config(settings)
 
 
@@ -172,7 +176,7 @@ class _Recordings(Dataset):
             win_length=window,
             hop_length=round(rate_hz * features.hop_ms / 1000),
             f_min=features.min_hz,
-            f_max=min(features.max_hz, rate_hz / 2),
+            f_max=features.max_hz,
             n_mels=features.num_bins,
         )
 

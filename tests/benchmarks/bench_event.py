@@ -14,7 +14,7 @@ from recognisers import (
     tiny_model,
 )
 
-from tuneprune.adaptation.grow_drop import event_steps
+from tuneprune.adaptation.grow_drop_rules import event_steps
 from tuneprune.config import ModelConfig
 from tuneprune.training.batches import Batch
 

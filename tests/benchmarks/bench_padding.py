@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from recognisers import an4_config
 from speech_lengths import training_frames
 
-from tuneprune.data.batching import epoch_batches, padding_fraction
+from tuneprune.data.batching import epoch_batches, padded_frames
 
 
 def compare(*, size: Size) -> list[Row]:
@@ -22,8 +22,10 @@ def compare(*, size: Size) -> list[Row]:
             batch_frames=training.batch_frames,
             max_utterances=training.max_batch_utterances,
         )
-        ours.append(padding_fraction(frames, batches))
-        baseline.append(padding_fraction(frames, _random_batches(frames, len(batches), epoch)))
+        random = _random_batches(frames, len(batches), epoch)
+        filled = int(frames.sum())
+        ours.append(1 - filled / padded_frames(frames, batches))
+        baseline.append(1 - filled / padded_frames(frames, random))
     return [
         Comparison(
             what=f"padding, {name} / random batches",

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from tuneprune.structure import (
+    SCORERS,
     AdaptationPlan,
     GroupGates,
     all_groups,
     apply_plan,
     fold_gates_,
     gate_values,
+    score_groups,
 )
 from tuneprune.testing import TinyAdaptable, TinySizes
 
@@ -118,3 +120,27 @@ def test_folding_touches_the_outgoing_weights_alone_and_gates_of_one_not_even_th
     expected = {f"blocks.{n}.{kind}.{out}.weight" for n in (0, 1) for kind, out in outs.items()}
     assert changed == expected
     assert all(parameter is parameters[n] for n, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize("tensors", ["representative", "all"])
+def test_a_gated_model_is_scored_as_the_one_that_its_gates_are_folded_into(tensors):
+    """So a score that is watched beside the gates says what it would say without them."""
+    model = gated(seed=5)
+    modules = model.prunable_modules()
+    model(inputs()).square().sum().backward()
+    values = model.gates().detach()
+    names = [group.id for group in all_groups(modules)]
+    found = score_groups(
+        model,
+        modules,
+        SCORERS,
+        tensors=tensors,
+        gates=dict(zip(names, values.tolist(), strict=True)),
+    )
+    folded = without_gates(model)
+    folded.zero_grad()
+    fold_gates_(folded, modules, values)
+    folded(inputs()).square().sum().backward()
+    expected = score_groups(folded, modules, SCORERS, tensors=tensors)
+    for scorer in SCORERS:
+        assert found[scorer] == pytest.approx(expected[scorer], rel=1e-9), scorer

@@ -11,14 +11,10 @@ from tuneprune.adaptation.base import (
     GroupFate,
     NoHook,
 )
-from tuneprune.adaptation.grow_drop import (
-    NOTHING_MORE,
-    GrowDrop,
-    check_grow_drop,
-    event_steps,
-    observation_of,
-)
-from tuneprune.adaptation.observing import Observation, Watch, Watching
+from tuneprune.adaptation.grow_drop import GrowDrop
+from tuneprune.adaptation.grow_drop_checks import check_grow_drop
+from tuneprune.adaptation.grow_drop_rules import event_steps, observation_of
+from tuneprune.adaptation.observing import NOTHING_MORE, Observation, Watch, Watching
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.structure.groups import PrunableModule
 

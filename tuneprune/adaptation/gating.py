@@ -3,7 +3,8 @@
 What a gate is and how its scale is managed is in `tuneprune.structure.gates`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -46,19 +47,42 @@ class Gating:
         values: list[float] = self._values().tolist()
         return dict(zip((group.id for group in all_groups(modules)), values, strict=True))
 
-    def fold(self, modules: Sequence[PrunableModule]) -> None:
+    @contextmanager
+    def folded(self, modules: Sequence[PrunableModule]) -> Iterator[None]:
         """Multiply the gates into the outgoing weights and take them away.
 
-        Gradients of these weights are smaller by the gate from now on, and the state that the
-        optimizer has of them is told so.
+        Gradients of these weights are smaller by the gate from then on, and the state that the
+        optimizer has of them is told so. If the ``with`` block raises, all is as it was before.
         """
-        values = self._values()
+        gated, values = self._gated(), self._values()
+        gates, tensors = gated.gates, tensors_of(self._model)
+        assert gates is not None
+        outgoing = {part.parameter for group in all_groups(modules) for part in group.outgoing}
+        changed = [tensors[name] for name in sorted(outgoing)]
+        changed += [
+            state
+            for tensor in list(changed)
+            for state in self._optimizer.state.get(tensor, {}).values()
+            if isinstance(state, Tensor)
+        ]
+        before = [tensor.detach().clone() for tensor in changed]
+        gate_state = self._optimizer.state.get(gates.logits)
         fold_gates_(self._model, modules, values)
-        tensors = tensors_of(self._model)
         for group, value in zip(all_groups(modules), values.tolist(), strict=True):
             for part in group.outgoing:
                 rescale_state_(self._optimizer, tensors[part.parameter], part, 1 / value)
         self.close()
+        try:
+            yield
+        except BaseException:
+            with torch.no_grad():
+                for tensor, old in zip(changed, before, strict=True):
+                    tensor.copy_(old)
+            gated.gates = gates
+            self.open(modules)
+            if gate_state is not None:
+                self._optimizer.state[gates.logits] = gate_state
+            raise
 
     def close(self) -> None:
         """Take the gates away, from the optimizer too; nothing without any."""

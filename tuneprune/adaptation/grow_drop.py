@@ -4,11 +4,9 @@ After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when, how much and by 
 scores, the plan and the surgery are of `tuneprune.structure`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,23 @@ from torch.optim import Optimizer
 
 from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
 from tuneprune.adaptation.gating import Gating
-from tuneprune.adaptation.observing import Observation, Observer, Watch, merge
+from tuneprune.adaptation.grow_drop_rules import (
+    LEARNABLE,
+    event_steps,
+    limits_of,
+    observation_of,
+)
+from tuneprune.adaptation.observing import NOTHING_MORE, Observer, Watch, merge
 from tuneprune.config import GrowDropConfig
-from tuneprune.errors import CheckpointError, ConfigError
-from tuneprune.schedules import event_step, rewarm_factor, spread_events
+from tuneprune.errors import CheckpointError
+from tuneprune.schedules import rewarm_factor
 from tuneprune.structure.check import check_modules
-from tuneprune.structure.cost import exchange_budget, group_costs, prunable_cost
+from tuneprune.structure.cost import (
+    exchange_budget,
+    group_costs,
+    module_shares,
+    prunable_cost,
+)
 from tuneprune.structure.groups import (
     Adaptable,
     GroupId,
@@ -30,100 +39,12 @@ from tuneprune.structure.groups import (
     all_groups,
     ordinals,
 )
-from tuneprune.structure.importance import Scorer
 from tuneprune.structure.plan import (
     AdaptationPlan,
-    Limits,
     plan_reallocation,
     pool_sizes,
-    pools_of,
 )
 from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan, check_plan
-
-LEARNABLE = "learnable"
-NOTHING_MORE = Watch()
-
-
-def observation_of(config: GrowDropConfig) -> Observation:
-    """Return the passive scores that a run takes for itself."""
-    return Observation(
-        scorers=_passive_scorers(config),
-        tensors=config.scored_tensors,
-        reduction=config.score_reduction,
-        every_steps=config.score_every_steps,
-        new_score_weight=config.new_score_weight,
-    )
-
-
-def check_grow_drop(
-    config: GrowDropConfig, modules: Sequence[PrunableModule], *, total_steps: int
-) -> None:
-    """Refuse settings that would do nothing, or decide on next to nothing, in this very run.
-
-    Args:
-        config: settings of the method.
-        modules: those of the model before training.
-        total_steps: optimizer steps of the whole run.
-
-    Raises:
-        ConfigError: ``delta`` is above 0 but an event moves no group, an event is beyond the end,
-            or there is but one scored step before an event.
-    """
-    steps = event_steps(config, total_steps)
-    if steps[-1] >= total_steps:
-        remedy = f"must be below {total_steps}, the steps of the run"
-        raise ConfigError("adaptation.at_steps", steps[-1], remedy)
-    if _passive_scorers(config):
-        _check_scored_steps(config.score_every_steps, steps)
-    if config.rewarm and not round(config.rewarm * total_steps):
-        remedy = f"is not one of the run's {total_steps} steps; leave it out"
-        raise ConfigError("adaptation.rewarm", config.rewarm, remedy)
-    if config.delta > 0:
-        _check_moves(config, modules)
-
-
-def _check_scored_steps(every: int, events: Sequence[int]) -> None:
-    for earlier, event in pairwise((0, *events)):
-        scored = -(-event // every) - -(-earlier // every)
-        if scored < 2:
-            remedy = f"scores {scored} step(s) before the event at step {event}; at least two must"
-            raise ConfigError("adaptation.score_every_steps", every, remedy)
-
-
-def _check_moves(config: GrowDropConfig, modules: Sequence[PrunableModule]) -> None:
-    """Refuse a delta that no event can move, or floors that let nothing move."""
-    costs = group_costs(modules, config.cost)
-    prunable = prunable_cost(modules, config.cost)
-    exchange = exchange_budget(config.delta, prunable) // config.num_events
-    least = min(costs.values(), default=1) if config.budget == "strict" else 1
-    if exchange < least:
-        remedy = (
-            f"is too little: each of {config.num_events} event(s) moves no group, the smallest "
-            f"being {least} of {prunable} prunable"
-        )
-        raise ConfigError("adaptation.delta", config.delta, remedy)
-    limits = _limits(config, modules, costs, pool_sizes(modules, costs))
-    if limits is None:
-        return
-    even = dict.fromkeys(costs, 0.0)
-    order = ordinals(modules)
-    plan = plan_reallocation(
-        even, costs, order, exchange=exchange, rule=config.budget, limits=limits
-    )
-    if not plan.dropped:
-        floors = (config.module_floor, config.layer_floor)
-        remedy = "with adaptation.layer_floor lets no group be dropped; lower them"
-        raise ConfigError("adaptation.module_floor", floors, remedy)
-
-
-def event_steps(config: GrowDropConfig, total_steps: int) -> tuple[int, ...]:
-    """Return the finished optimizer steps after which the events of a run happen."""
-    if config.at_steps is not None:
-        return config.at_steps
-    if isinstance(config.at, tuple):
-        return tuple(event_step(at, total_steps) for at in config.at)
-    assert config.at is not None, "checked by GrowDropConfig"
-    return spread_events(config.at, config.iterations, total_steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,6 +97,7 @@ class GrowDrop:
         check_modules(model, self._modules)
         self._exchange = exchange_budget(config.delta, prunable_cost(self._modules, config.cost))
         self._start_cost = prunable_cost(self._modules, config.cost)
+        self._shares = module_shares(self._modules)
         self._start_sizes = pool_sizes(self._modules, self._costs())
         self._origins = {group.id: group.id for group in all_groups(self._modules)}
         self._own = observation_of(config)
@@ -191,8 +113,10 @@ class GrowDrop:
 
     def observe(self, step: int) -> None:
         """Take the scores of this step's gradients, while there is an event to come, of anyone."""
-        if not self._is_over or step < self._watch.until_step:
-            self._observer.observe(step)
+        if self._is_over and step >= self._watch.until_step:
+            return
+        gated = self._gating is not None and not self._is_over
+        self._observer.observe(step, gates=self._gate_scores if gated else None)
 
     def propose(self, step: int) -> AdaptationPlan | None:
         """Return the plan of the next event once its step is reached, until it was applied."""
@@ -206,16 +130,17 @@ class GrowDrop:
         check_plan(before, plan)
         rankings = self._rankings(plan)
         costs = self._costs()
-        if self._gating is not None:
-            self._gating.fold(before)
-        report = apply_plan(
-            self._model,
-            before,
-            plan,
-            self._optimizer,
-            optimizer_state=config.state_rule,
-            growth=Growth(init=config.new_groups, noise=config.noise, seed=self._growth_seed()),
-        )
+        growth = Growth(init=config.new_groups, noise=config.noise, seed=self._growth_seed())
+        folded = self._gating.folded(before) if self._gating else nullcontext()
+        with folded:
+            report = apply_plan(
+                self._model,
+                before,
+                plan,
+                self._optimizer,
+                optimizer_state=config.state_rule,
+                growth=growth,
+            )
         self._modules = _describe(self._model)
         event = self._event(plan, step, before, report, rankings)
         self._origins = {new: self._origins[old] for new, old in report.lineage.items()}
@@ -242,6 +167,7 @@ class GrowDrop:
             "moved": self._moved,
             "start_cost": self._start_cost,
             "start_sizes": self._start_sizes,
+            "shares": self._shares,
             "origins": self._origins,
             "observed": self._observer.state_dict(),
         }
@@ -267,6 +193,7 @@ class GrowDrop:
         self._moved = int(state["moved"])
         self._start_cost = int(state["start_cost"])
         self._start_sizes = dict(state["start_sizes"])
+        self._shares = dict(state["shares"])
         self._origins = dict(state["origins"])
         if self._gating is not None and self._is_over:
             self._gating.close()
@@ -276,11 +203,12 @@ class GrowDrop:
         return self._num_events == len(self._event_steps)
 
     def _costs(self) -> dict[GroupId, int]:
-        return group_costs(self._modules, self._config.cost)
+        return group_costs(self._modules, self._config.cost, shares=self._shares)
 
     def _growth_seed(self) -> int:
-        words = np.random.SeedSequence((self._seed, self._num_events)).generate_state(1, np.uint64)
-        return int(words[0])
+        # The last word keeps it apart from the seeds of steps (training/step.py).
+        place = (self._seed, self._num_events, 2)
+        return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
 
     def _rankings(self, plan: AdaptationPlan) -> dict[str, _Ranking]:
         """Return the deciding score with the plan it led to, and the others with those they would.
@@ -296,10 +224,13 @@ class GrowDrop:
             rankings[scorer] = _Ranking(scores=scores, plan=self._plan(scores))
         return rankings
 
+    def _gate_scores(self) -> Mapping[GroupId, float]:
+        assert self._gating is not None
+        return self._gating.scores(self._modules)
+
     def _scores_of(self, scorer: str) -> Mapping[GroupId, float]:
         if scorer == LEARNABLE:
-            assert self._gating is not None
-            return self._gating.scores(self._modules)
+            return self._gate_scores()
         return self._observer.scores(self._own.key, scorer)
 
     def _plan(self, scores: Mapping[GroupId, float]) -> AdaptationPlan:
@@ -311,7 +242,7 @@ class GrowDrop:
             exchange=self._share(),
             rule=self._config.budget,
             owed=max(0, self._start_cost - prunable_cost(self._modules, self._config.cost)),
-            limits=_limits(self._config, self._modules, costs, self._start_sizes),
+            limits=limits_of(self._config, self._modules, costs, self._start_sizes),
         )
 
     def _share(self) -> int:
@@ -352,28 +283,6 @@ class GrowDrop:
         )
 
 
-def _limits(
-    config: GrowDropConfig,
-    modules: Sequence[PrunableModule],
-    costs: Mapping[GroupId, int],
-    start_sizes: Mapping[str, int],
-) -> Limits | None:
-    """Return floors and caps in the unit of the costs, of what pools held at the start."""
-    floors = (config.module_floor, config.layer_floor)
-    caps = (config.module_cap, config.layer_cap)
-    if not any(floors) and caps == (None, None):
-        return None
-    pools = pools_of(modules)
-    least: dict[str, int] = {}
-    most: dict[str, int] = {}
-    for names in pools.values():  # the module's, then the layer's
-        for pool, floor, cap in zip(names, floors, caps, strict=True):
-            least[pool] = math.ceil(Fraction(repr(floor)) * start_sizes[pool])
-            if cap is not None:
-                most[pool] = math.floor(Fraction(repr(cap)) * start_sizes[pool])
-    return Limits(pools=pools, sizes=pool_sizes(modules, costs), least=least, most=most)
-
-
 def _fates(
     modules: Sequence[PrunableModule], ranking: _Ranking, origins: Mapping[GroupId, GroupId]
 ) -> tuple[GroupFate, ...]:
@@ -392,12 +301,6 @@ def _fates(
         )
         for group in all_groups(modules)
     )
-
-
-def _passive_scorers(config: GrowDropConfig) -> tuple[Scorer, ...]:
-    """Return the scores to be taken: the deciding one, if it is passive, and those watched."""
-    deciding = () if config.scorer == LEARNABLE else (config.scorer,)
-    return tuple(dict.fromkeys((*deciding, *config.watch)))
 
 
 def _describe(model: nn.Module) -> tuple[PrunableModule, ...]:

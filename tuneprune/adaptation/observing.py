@@ -1,9 +1,9 @@
-"""Passive scores while a model trains: out of the gradients of some steps, smoothed, for whoever
+"""Passive scores while a model trains: out of the gradients of some steps, and smoothed.
 
-decides by them. Watching changes nothing about the training, so one run can watch for many.
+Watching changes nothing about the training, so one run can watch for many that decide by it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,9 @@ class Watch:
     until_step: int = 0
 
 
+NOTHING_MORE = Watch()
+
+
 def merge(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     """Return observations with different keys that together take every score of the given ones."""
     merged: dict[str, Observation] = {}
@@ -108,8 +111,15 @@ class Observer:
             for one in self._observations
         }
 
-    def observe(self, step: int) -> None:
-        """Take the scores of a step, by the observations that score it."""
+    def observe(
+        self, step: int, *, gates: Callable[[], Mapping[GroupId, float]] | None = None
+    ) -> None:
+        """Take the scores of a step, by the observations that score it.
+
+        Args:
+            step: its number, from 0.
+            gates: returns the gates of a model that has any, as ``score_groups`` takes them.
+        """
         due: dict[tuple[ScoredTensors, Reduction], list[Observation]] = {}
         for one in self._observations:
             if one.scorers and step % one.every_steps == 0:
@@ -122,6 +132,7 @@ class Observer:
                 [scorer for scorer in SCORERS if scorer in wanted],
                 tensors=tensors,
                 reduction=reduction,
+                gates=gates() if gates else None,
             )
             for one in observations:
                 for scorer, smoothed in self._scores[one.key].items():

@@ -134,13 +134,15 @@ def pool(
     """Pool the seeds of each setting, and compare it with the baselines of the same seeds."""
     from tuneprune.results import open_results, pool_seeds
     from tuneprune.results.pool_columns import pool_columns, pool_notes
-    from tuneprune.show import print_columns, print_table
+    from tuneprune.show import print_columns, print_table, without_common
 
     opened = [open_results(sweep_folder(sweep)) for sweep in sweeps]
     pooled = pool_seeds(opened)
     if table_format in _FOR_PEOPLE:
-        print_columns(pool_columns(pooled, width()), table_format.value, width())
-        print(f"\n{pool_notes(pooled)}")
+        searched = pooled.column_names[: pooled.column_names.index("is_baseline")]
+        shown, common = without_common(pooled, searched)
+        print_columns(pool_columns(shown, width()), table_format.value, width())
+        print("\n".join(("", *([common] if common else []), pool_notes(pooled))))
     else:
         print_table(pooled, table_format.value, width())
     for results in opened:

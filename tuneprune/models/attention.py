@@ -15,7 +15,7 @@ from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import Cut, PrunableModule, describe_module
 
 CONTEXT_FRAMES = 250
-"""Frames that a frame attends to where its cost is counted: ten seconds at 25 frames a second."""
+"""Encoder frames that one attends to where its cost is counted: 10 s at a hop of 10 ms."""
 
 LONGEST_PERIOD = 10_000.0
 

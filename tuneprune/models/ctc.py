@@ -93,7 +93,7 @@ class CtcModel(nn.Module):
         return {f"{module}.{name}": fresh[name].detach().to(present[name]) for name in fresh}
 
     def frame_macs(self) -> int:
-        """Return the multiply-adds for one encoder frame, those of attention over ten seconds."""
+        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
         encoder = sum(module.frame_macs for module in self.prunable_modules())
         merges = sum(block.merge_macs() for block in self._encoder_blocks())
         return self.frontend.frame_macs() + encoder + merges + self.output.weight.numel()

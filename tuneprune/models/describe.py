@@ -30,7 +30,7 @@ class ModelDescription(TypedDict):
     """Blocks, modules, parameters and multiply-adds of a model.
 
     ``allocation`` lists the groups of every module block by block; ``multiply_adds_per_s`` are
-    those for a second of speech, with attention over ten seconds.
+    those for a second of speech, with attention over 250 encoder frames.
     """
 
     encoder: str

@@ -4,7 +4,7 @@ Costs are read off the description of the modules; what a group is worth is said
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Literal
 
@@ -13,7 +13,9 @@ from tuneprune.structure.groups import GroupId, ParameterGroup, PrunableModule
 CostRule = Literal["exact", "module_share", "multiply_adds"]
 
 
-def group_costs(modules: Iterable[PrunableModule], rule: CostRule) -> dict[GroupId, int]:
+def group_costs(
+    modules: Iterable[PrunableModule], rule: CostRule, *, shares: Mapping[str, int] | None = None
+) -> dict[GroupId, int]:
     """Return the cost of every group, in parameters or in multiply-adds for an encoder frame.
 
     Args:
@@ -23,16 +25,33 @@ def group_costs(modules: Iterable[PrunableModule], rule: CostRule) -> dict[Group
             included, evenly over its groups, as the published runs do (Xu et al. 2025,
             arXiv 2506.13180); ``multiply_adds`` counts the work of a frame. Only with ``exact``
             is a bound on cost a bound on model size, and only with ``multiply_adds`` on work.
+        shares: for ``module_share``, what a group of each module costs by the module's name: the
+            published unit costs are those of the model before any event (``module_shares``). None:
+            those of the modules as they are.
     """
-    return {group.id: _cost(group, module, rule) for module in modules for group in module.groups}
+    return {
+        group.id: _cost(group, module, rule, shares)
+        for module in modules
+        for group in module.groups
+    }
 
 
-def _cost(group: ParameterGroup, module: PrunableModule, rule: CostRule) -> int:
+def module_shares(modules: Iterable[PrunableModule]) -> dict[str, int]:
+    """Return the cost of a group of each module that has any, by ``module_share``."""
+    return {module.name: module.module_share for module in modules if module.groups}
+
+
+def _cost(
+    group: ParameterGroup,
+    module: PrunableModule,
+    rule: CostRule,
+    shares: Mapping[str, int] | None,
+) -> int:
     match rule:
         case "exact":
             return group.params
         case "module_share":
-            return module.module_share
+            return module.module_share if shares is None else shares[module.name]
         case "multiply_adds":
             return group.frame_macs
 

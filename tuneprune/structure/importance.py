@@ -34,12 +34,14 @@ def score_groups(
     *,
     tensors: ScoredTensors = "representative",
     reduction: Reduction = "mean",
+    gates: Mapping[GroupId, float] | None = None,
 ) -> dict[Scorer, dict[GroupId, float]]:
-    """Return each group's score by each scorer: ``|w|`` (magnitude), ``|g|`` (gradient) or
+    """Return each group's score by each scorer.
 
-    ``|w * g|`` (taylor, the first-order change of the loss when the weight is removed; Molchanov
-    et al. 2019, arXiv 1906.10771), reduced over the elements of the group. A weight without a
-    gradient counts as one whose gradient is zero.
+    ``magnitude`` is ``|w|``, ``gradient`` ``|g|``, and ``taylor`` ``|w * g|``, the first-order
+    change of the loss when the weight is removed (Molchanov et al. 2019, arXiv 1906.10771), reduced
+    over the elements of the group. A weight without a gradient counts as one whose gradient is
+    zero.
 
     Each tensor is read once for all scorers, on its device; one matrix of sums by position goes
     to the CPU and is added up there in float64 and in order, so ranks with equal gradients get
@@ -53,12 +55,15 @@ def score_groups(
             (Xu et al. 2025, arXiv 2506.13180), or of all its parameters, biases included.
         reduction: ``mean``, so that groups of different size compare, or ``sum``, which is for
             taylor the change of the loss when the whole group goes, if no two changes cancel.
+        gates: by what the model multiplies each group's contribution: its outgoing weights are
+            scored as if the gates were folded into them. None: no gates.
     """
     groups = all_groups(modules)
     if not groups or not scorers:
         return {scorer: {} for scorer in scorers}
     by_name = tensors_of(model)
     owners: dict[tuple[str, int], Tensor] = {}
+    factors: dict[tuple[str, int], Tensor] = {}
     counts = [0] * len(groups)
     nobody = len(groups)
     for place, group in enumerate(groups):
@@ -66,17 +71,36 @@ def score_groups(
             tensor, key = by_name[part.parameter], (part.parameter, part.dim)
             if key not in owners:
                 owners[key] = torch.full((tensor.shape[part.dim],), nobody)
+                factors[key] = torch.ones(tensor.shape[part.dim], dtype=torch.float64)
             owners[key][part.start : part.stop] = place
+            if gates is not None and part in group.outgoing:
+                factors[key][part.start : part.stop] = gates[group.id]
             counts[place] += slice_elements(tensor, part)
     values_SP = _profiles([(by_name[name], dim) for name, dim in owners], scorers)
+    values_SP = values_SP.to("cpu", torch.float64)
+    if gates is not None:
+        values_SP *= _folding(torch.cat(list(factors.values())), scorers)
     sums = torch.zeros(len(scorers), len(groups) + 1, dtype=torch.float64)
-    sums.index_add_(1, torch.cat(list(owners.values())), values_SP.to("cpu", torch.float64))
+    sums.index_add_(1, torch.cat(list(owners.values())), values_SP)
     scores = sums[:, :nobody] / torch.tensor(counts if reduction == "mean" else 1)
     ids = [group.id for group in groups]
     return {
         scorer: dict(zip(ids, row.tolist(), strict=True))
         for scorer, row in zip(scorers, scores, strict=True)
     }
+
+
+def _folding(factors_P: Tensor, scorers: Sequence[Scorer]) -> Tensor:
+    """Return what scores of outgoing weights are multiplied by when gates are folded in: [S, P].
+
+    Weights are larger by the gate then, and their gradients smaller by it.
+    """
+    by_scorer: dict[Scorer, Tensor] = {
+        "magnitude": factors_P,
+        "gradient": 1 / factors_P,
+        "taylor": torch.ones_like(factors_P),
+    }
+    return torch.stack([by_scorer[scorer] for scorer in scorers])
 
 
 def _scored(
