@@ -13,7 +13,7 @@ from tuneprune.adaptation.base import (
 )
 from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.adaptation.grow_drop_checks import check_grow_drop
-from tuneprune.adaptation.grow_drop_rules import event_steps, observation_of
+from tuneprune.adaptation.grow_drop_rules import LEARNABLE, event_steps, observation_of
 from tuneprune.adaptation.observing import NOTHING_MORE, Observation, Watch, Watching
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.structure.groups import PrunableModule
@@ -31,6 +31,7 @@ __all__ = [
     "check_settings",
     "event_steps",
     "observation_of",
+    "training_before_events",
 ]
 
 
@@ -44,6 +45,16 @@ def check_settings(
     """
     if isinstance(config, GrowDropConfig):
         check_grow_drop(config, modules, total_steps=total_steps)
+
+
+def training_before_events(config: NoAdaptation | GrowDropConfig) -> str:
+    """Return what a method does to training before its first event; "" for nothing at all.
+
+    Runs that share all settings but those of their adaptation, and this, are one run until then.
+    """
+    if isinstance(config, GrowDropConfig) and config.scorer == LEARNABLE:
+        return f"gates, learning rate times {config.gate_lr_scale or 1.0!r}"
+    return ""
 
 
 def build_hook(

@@ -48,6 +48,8 @@ class AdaptationEvent:
         params_before: all parameters of the model before.
         params_after: ``params_before - dropped_params + grown_params``.
         groups: score and fate of every group there was, in model order.
+        outcome: equal for two events of runs with one history exactly if they have one after it
+            too: a hash of all that was done to model, optimizer and what comes, not of why.
         watched: for each score that was only watched, the same as its own plan would have had it.
     """
 
@@ -63,6 +65,7 @@ class AdaptationEvent:
     params_before: int
     params_after: int
     groups: tuple[GroupFate, ...]
+    outcome: str
     watched: Mapping[str, tuple[GroupFate, ...]]
 
 

@@ -4,6 +4,8 @@ After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when, how much and by 
 scores, the plan and the surgery are of `tuneprune.structure`.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -279,8 +281,21 @@ class GrowDrop:
             params_before=report.params_before,
             params_after=report.params_after,
             groups=groups,
+            outcome=self._outcome(plan, step),
             watched=fates,
         )
+
+    def _outcome(self, plan: AdaptationPlan, step: int) -> str:
+        """Hash what the event did and left behind; the run's seed is of its history."""
+        config = self._config
+        is_last = self._num_events + 1 == len(self._event_steps)
+        done: list[Any] = [step, self._num_events, plan.fingerprint()]
+        if not plan.is_empty:
+            growth = (config.new_groups, config.noise) if plan.grown else ()
+            done += [growth, config.state_rule, self._rewarm_steps]
+        if self._gating is not None:
+            done.append("folded" if is_last else "folded and opened")
+        return hashlib.sha256(json.dumps(done).encode()).hexdigest()[:16]
 
 
 def _fates(

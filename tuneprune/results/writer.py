@@ -83,6 +83,21 @@ class TableWriter:
         if len(buffer["step"]) >= self._flush_rows:
             self._flush_table(table)
 
+    def copy(self, table: str, rows: pa.Table) -> None:
+        """Write rows of another trial as rows of this one; when it returns, they are on disk.
+
+        Raises:
+            ResultsError: the folder can not be written.
+        """
+        if not rows.num_rows:
+            return
+        for name, value in self._keys.items():
+            place = rows.schema.get_field_index(name)
+            field = TABLES[table].field(name)
+            rows = rows.set_column(place, field, pa.repeat(pa.scalar(value, field.type), len(rows)))
+        self.flush()
+        self._write(table, rows.cast(TABLES[table]))
+
     def flush(self) -> None:
         """Write every row added so far; when it returns, they are on disk and readable.
 
@@ -94,15 +109,17 @@ class TableWriter:
                 self._flush_table(table)
 
     def _flush_table(self, table: str) -> None:
-        rows = pa.Table.from_pydict(self._buffers[table], schema=TABLES[table])
+        self._write(table, pa.Table.from_pydict(self._buffers[table], schema=TABLES[table]))
+        for values in self._buffers[table].values():
+            values.clear()
+
+    def _write(self, table: str, rows: pa.Table) -> None:
         path = self._parts / table / f"{self._name}-{self._number:06d}.arrow"
         try:
             write_part(path, rows)
         except OSError as error:
             raise ResultsError("results", path, f"can not be written ({error.strerror})") from None
         self._number += 1
-        for values in self._buffers[table].values():
-            values.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,74 @@
+"""All rows of one trial so far: kept beside a stage of it, and given to a trial that goes on there.
+
+Of every table but ``trials``, which says how a trial itself stands.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from tuneprune.results.parts import list_files, read_file
+from tuneprune.results.schema import TABLES, UNIT_KEYS
+from tuneprune.results.settle import settle
+from tuneprune.results.writer import TableWriter, write_part
+
+TrialRows = Mapping[str, pa.Table]
+"""Settled rows by table; a table without rows may be missing."""
+
+_SHARED = tuple(table for table in TABLES if table != "trials")
+_OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
+
+
+def rows_of_trial(root: Path, trial_id: str) -> TrialRows:
+    """Return the rows that a trial has written to the parts of a sweep's folder.
+
+    Only its own files are read, however many trials there are.
+
+    Raises:
+        ResultsError: a newer version of tuneprune wrote them.
+    """
+    name = re.compile(rf"{re.escape(trial_id)}-\d+-[0-9a-f]{{8}}-\d+\.arrow")
+    found: dict[str, pa.Table] = {}
+    for table in _SHARED:
+        paths = [p for p in list_files(root / "parts" / table) if name.fullmatch(p.name)]
+        if paths:
+            found[table] = settle(table, pa.concat_tables(read_file(p, table) for p in paths))
+    return found
+
+
+def save_rows(folder: Path, rows: TrialRows) -> None:
+    """Write rows into a folder, a file a table; when it returns, they are on disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, found in rows.items():
+        write_part(folder / f"{table}.arrow", found)
+
+
+def load_rows(folder: Path) -> TrialRows:
+    """Return the rows that ``save_rows`` wrote."""
+    paths = {table: folder / f"{table}.arrow" for table in _SHARED}
+    return {table: read_file(path, table) for table, path in paths.items() if path.is_file()}
+
+
+def copy_rows(rows: TrialRows, writer: TableWriter, *, present: TrialRows) -> None:
+    """Write another trial's rows as one's own, but for those of units that one has already.
+
+    A unit is what is written at once, as an evaluation or all scores of an event: two trials with
+    one history have the same, but may have come to it by different settings, which rows may name.
+
+    Args:
+        rows: of the other trial.
+        writer: of the trial that has the same history.
+        present: the rows that this trial has.
+
+    Raises:
+        ResultsError: the folder can not be written.
+    """
+    for table, theirs in rows.items():
+        keys = [key for key in UNIT_KEYS[table] if key not in _OTHER_KEYS]
+        own = present.get(table)
+        if own is not None and own.num_rows:
+            units = own.select(keys).group_by(keys).aggregate([])
+            theirs = theirs.join(units, keys, join_type="left anti").select(theirs.column_names)
+        writer.copy(table, theirs)
