@@ -42,6 +42,9 @@ class Steered:
         self.events: list[AdaptationEvent] = []
         self._steps, self._most = steps, events
 
+    def state_dict(self) -> dict[str, int]:
+        return {"events": len(self.events)}
+
     def wants_stage(self, step: int) -> bool:
         return step in self._steps
 

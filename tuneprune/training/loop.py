@@ -323,6 +323,7 @@ class TrainingLoop:
             "hook": self.hook.state_dict(),
             "progress": {
                 "due": due,
+                "steering": dict(self._steering.state_dict()),
                 "best": asdict(self.best),
                 "last_loss": self._last_loss,
                 "meter": self._meter.state_dict(),

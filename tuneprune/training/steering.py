@@ -3,9 +3,9 @@
 The loop asks; whoever runs many runs answers. A run of its own is not steered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tuneprune.adaptation import AdaptationEvent, Watch
 
@@ -16,6 +16,9 @@ class Steering(Protocol):
     @property
     def watch(self) -> Watch:
         """Scores that others will want to find in a stage; the same on every rank."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return what the run is to know when it goes on; JSON, kept in its checkpoints."""
 
     def wants_stage(self, step: int) -> bool:
         """Return whether a stage is to be published at ``step``; the same on every rank.
@@ -38,6 +41,9 @@ class Unsteered:
     """A run of its own: it leaves nothing behind for others and goes on to its end."""
 
     watch = Watch()
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return {}
 
     def wants_stage(self, step: int) -> bool:
         return False

@@ -1,0 +1,176 @@
+"""Trials on shared stages end bit for bit as trials of their own, and train less."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tuneprune.adaptation import event_steps, observation_of
+from tuneprune.adaptation.observing import Watch, merge
+from tuneprune.config import GrowDropConfig, RunConfig
+from tuneprune.results.reader import open_results
+from tuneprune.results.schema import TABLES
+from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.claims import Claims
+from tuneprune.sweep.history import trunk_of
+from tuneprune.sweep.sharing import SharedTrial, Sharing, TrialSteering, train_shared
+from tuneprune.sweep.stages import StageStore
+from tuneprune.testing.tones import tone_config
+from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.context import LocalContext
+from tuneprune.training.run import RunSummary, train
+
+TOTAL_STEPS = 32
+MEASURED = {
+    "step_time_s", "eval_s", "event_s", "step_time_before_s", "step_time_after_s",
+    "sweep_id", "attempt",
+}  # fmt: skip
+BASE = ("model.dropout=0.1", "features.spec_augment={}", "training.log_every_steps=2")
+
+
+def grown(at_steps: list[int], delta: float, scorer: str, **more: object) -> str:
+    settings = {
+        "method": "grow_drop", "at_steps": at_steps, "delta": delta, "scorer": scorer,
+        "score_every_steps": 1, **more,
+    }  # fmt: skip
+    return f"adaptation={settings}"
+
+
+STUDY = [
+    "adaptation={method: none}",
+    grown([12], 0.2, "taylor"),
+    grown([12], 0.2, "gradient"),
+    grown([12], 0.2, "magnitude"),
+    grown([12], 0.21, "taylor"),
+    grown([16], 0.2, "taylor"),
+    grown([16], 0.4, "magnitude", new_groups="split"),
+    grown([12, 20], 0.4, "taylor"),
+    grown([12, 20], 0.4, "gradient", watch=[]),
+    grown([12], 0.2, "taylor", rewarm=0.3),
+    grown([11], 0.2, "learnable"),
+    grown([11, 22], 0.2, "learnable"),
+    grown([12], 0.0, "taylor"),
+]
+
+
+def sharing_of(config: RunConfig, others: Sequence[RunConfig]) -> Sharing:
+    own = trunk_of(config, corpus_fingerprint="tones", device="cpu")
+    alike = [
+        other.adaptation
+        for other in others
+        if trunk_of(other, corpus_fingerprint="tones", device="cpu") == own
+        and isinstance(other.adaptation, GrowDropConfig)
+    ]
+    steps = frozenset(step for one in alike for step in event_steps(one, TOTAL_STEPS))
+    watch = Watch(observations=merge(map(observation_of, alike)), until_step=max(steps, default=0))
+    return Sharing(trunk=own, watch=watch, steps=steps, total_steps=TOTAL_STEPS)
+
+
+class Sweep:
+    """A sweep in miniature: trials one after the other, again and again until none waits."""
+
+    def __init__(self, out: Path, configs: Sequence[RunConfig]) -> None:
+        self.out = out
+        self.steps: dict[str, int] = {}
+        store, self.claims = StageStore(out / "stages"), Claims(out / "claims")
+        self.trials = {
+            f"t{number:02d}": SharedTrial(
+                trial_id=f"t{number:02d}",
+                config=config,
+                sharing=sharing_of(config, configs),
+                out=out,
+                checkpoint_dir=out / "checkpoints" / f"t{number:02d}",
+                store=store,
+                claims=self.claims,
+            )
+            for number, config in enumerate(configs)
+        }
+
+    def run(self, order: Sequence[str] | None = None) -> dict[str, RunSummary]:
+        ended: dict[str, RunSummary] = {}
+        waiting = list(order or self.trials)
+        while waiting:
+            name = waiting.pop(0)
+            summary = self.train(name)
+            if summary is None:
+                waiting.append(name)
+            else:
+                ended[name] = summary
+                self.claims.release(name)
+        return ended
+
+    def train(self, name: str) -> RunSummary | None:
+        trial = self.trials[name]
+        keys = {"sweep_id": "s", "trial_id": name, "attempt": 0, "seed": trial.config.seed}
+        with TableWriter(self.out, **keys) as writer:
+
+            def train_on(steering: TrialSteering) -> RunSummary:
+                start = find_checkpoint(trial.checkpoint_dir, "last")
+                before = 0 if start is None else read_checkpoint(start).step
+                summary = train(
+                    trial.config,
+                    LocalContext(device=torch.device("cpu"), checkpoint=start),
+                    writer=writer,
+                    checkpoint_dir=trial.checkpoint_dir,
+                    steering=steering,
+                )
+                self.steps[name] = self.steps.get(name, 0) + summary.step - before
+                return summary
+
+            return train_shared(trial, writer, train_on)
+
+
+def alone(config: RunConfig, out: Path, name: str) -> RunSummary:
+    with TableWriter(out, sweep_id="s", trial_id=name, attempt=0, seed=config.seed) as writer:
+        context = LocalContext(device=torch.device("cpu"))
+        return train(config, context, writer=writer, checkpoint_dir=out / "checkpoints" / name)
+
+
+def rows(out: Path, table: str) -> list[dict[str, Any]]:
+    found = open_results(out).table(table)
+    return found.drop_columns(sorted(MEASURED & set(found.column_names))).to_pylist()
+
+
+def weights(out: Path, name: str, summary: RunSummary) -> dict[str, torch.Tensor]:
+    found = read_checkpoint(out / "checkpoints" / name / summary.checkpoint)
+    return load_model_tensors(found).state_dict()
+
+
+@pytest.fixture(scope="module")
+def configs(tones: Path) -> list[RunConfig]:
+    return [tone_config(tones, *BASE, adaptation) for adaptation in STUDY]
+
+
+@pytest.fixture(scope="module")
+def unshared(
+    configs: list[RunConfig], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, RunSummary]]:
+    out = tmp_path_factory.mktemp("unshared")
+    return out, {f"t{n:02d}": alone(c, out, f"t{n:02d}") for n, c in enumerate(configs)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["as listed", "backwards"])
+def test_a_study_on_shared_stages_is_bit_for_bit_the_study_without(
+    configs: list[RunConfig],
+    unshared: tuple[Path, dict[str, RunSummary]],
+    tmp_path: Path,
+    order: str,
+) -> None:
+    sweep = Sweep(tmp_path, configs)
+    names = list(sweep.trials)
+    ended = sweep.run(names if order == "as listed" else names[::-1])
+    whole, expected = unshared
+    for name in names:
+        times = {"setup_s": 0.0, "train_s": 0.0}
+        assert replace(ended[name], **times) == replace(expected[name], **times), name
+        first, second = weights(whole, name, expected[name]), weights(tmp_path, name, ended[name])
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+    for table in TABLES:
+        assert rows(tmp_path, table) == rows(whole, table), table
+    asked = TOTAL_STEPS * len(names)
+    assert sum(sweep.steps.values()) <= 0.75 * asked

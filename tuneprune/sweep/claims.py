@@ -1,0 +1,53 @@
+"""Who trains what: at most one trial at a time trains on from a history, and others wait for it."""
+
+import contextlib
+from pathlib import Path
+
+from tuneprune.sweep.history import History
+
+
+class Claims:
+    """Files ``claims/<history>`` that hold the name of a trial; whoever makes one has it.
+
+    A claim does not end with the process that made it: whoever runs the sweep releases those of
+    trials that have ended, whatever way.
+
+    Args:
+        root: folder of the claims; made with the first one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def take(self, history: History, trial_id: str) -> bool:
+        """Claim a history; return whether it is this trial's now, or was before."""
+        path = self._root / history.key
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x") as file:
+                file.write(trial_id)
+        except FileExistsError:
+            return self.holder(history) == trial_id
+        return True
+
+    def holder(self, history: History) -> str | None:
+        """Return the trial that has claimed a history, if any."""
+        try:
+            return (self._root / history.key).read_text()
+        except OSError:
+            return None
+
+    def release(self, trial_id: str) -> None:
+        """Give back all that a trial has claimed."""
+        if not self._root.is_dir():
+            return
+        for path in self._root.iterdir():
+            with contextlib.suppress(OSError):
+                if path.read_text() == trial_id:
+                    path.unlink()
+
+    def release_all(self) -> None:
+        """Give back everything: nobody is at work."""
+        if self._root.is_dir():
+            for path in self._root.iterdir():
+                path.unlink(missing_ok=True)
