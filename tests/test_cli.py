@@ -416,10 +416,10 @@ def test_pooled_seeds_are_a_line_a_setting(run: Run) -> None:
     # 30 and 40 errors of 120 words, the same for every speaker; so no draw differs.
     assert adapted.split() == [
         "0.1", "taylor", "2+1", "unfinished", *("25.0", "[25.0,", "25.0]") * 2,
-        "-15.0", "[-15.0,", "-15.0]", "12.3", "M",
+        "-15.0", "[-15.0,", "-15.0]", "12.35", "M",
     ]  # fmt: skip
     assert baseline.split()[:3] == ["-", "-", "2"]
-    assert baseline.split()[-3:] == ["baseline", "12.3", "M"]
+    assert baseline.split()[-3:] == ["baseline", "12.35", "M"]
     assert gap == ""
     assert not any("fewer" in line for line in notes)
     assert max(map(len, out.splitlines())) <= 100

@@ -6,17 +6,32 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tuneprune.config import build_config
+from tuneprune.config import TextConfig, build_config
+from tuneprune.data.text import build_labels
+from tuneprune.models.describe import describe_model
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.dry_run_screen import render_dry_run
 from tuneprune.sweep.space import load_space
+from tuneprune.training.prepare import count_labels
 from tuneprune.yaml_files import read_settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
 FILES = sorted(FOLDER.glob("*.yaml"))
 RUNS = ("an4_baseline.yaml",)  # a run of its own: it has no search
 SPACES = [path for path in FILES if path.name not in RUNS]
-SLOW = ("dmao_ablation_granularity.yaml",)  # up to 13,896 groups
+SLOW = (  # up to 13,896 groups
+    "dmao_ablation_granularity.yaml",
+    "dmao_ablation_initialisation.yaml",
+)
+
+# Encoder, width, outputs, samples a second: all parameters, from the authors' configurations.
+PUBLISHED_TOTALS = [
+    ("conformer", 384, 79, 16_000, 42_083_471),
+    ("e_branchformer", 512, 79, 16_000, 100_176_527),
+    ("conformer", 512, 88, 8000, 74_165_392),
+    ("e_branchformer", 256, 88, 8000, 25_748_368),
+    ("e_branchformer", 384, 88, 8000, 56_865_808),
+]
 
 # Encoder and width: prunable parameters of 12 blocks, from the published cost tables.
 PUBLISHED = {
@@ -61,6 +76,31 @@ def test_the_published_models_have_the_published_sizes():
         for model in plan.models
     }
     assert found == PUBLISHED
+
+
+@pytest.mark.parametrize(("encoder", "width", "outputs", "rate_hz", "total"), PUBLISHED_TOTALS)
+def test_our_models_have_the_published_totals_but_for_the_constants_of_the_features(
+    encoder, width, outputs, rate_hz, total
+):
+    """The published ones keep the window of 25 ms and the mel matrix among their parameters."""
+    base = load_space(FOLDER / "dmao_librispeech.yaml").base
+    model = base.model.model_copy(update={"encoder": encoder, "d_model": width})
+    config = base.model_copy(update={"model": model})
+    found = describe_model(config, num_labels=outputs, num_labels_from="option")
+    window = rate_hz * 25 // 1000
+    constants = 80 * (window // 2 + 1) + window
+    assert found["prunable_params"] + found["rest_params"] + constants == total
+
+
+def test_outputs_are_those_of_the_papers_where_no_corpus_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_space(FOLDER / "dmao_librispeech.yaml").base
+    assert count_labels(config) == (79, "assumed")
+    # 39 phonemes, each at the end of a word and elsewhere: by hand, 2 * 39 and the blank.
+    phones = [f"P{number}" for number in range(39)]
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("".join(f"W{phone} {phone} {phone}\n" for phone in phones))
+    assert len(build_labels(TextConfig(unit="phonemes", lexicon=lexicon), [])) == 79
 
 
 @pytest.mark.parametrize(

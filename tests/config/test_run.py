@@ -65,7 +65,12 @@ EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
         (["model.module_order=[ff1, ff1, conv, mhsa]"], "once each"),
         (["model.frontend.kind=strided"], "2 positive numbers"),
         (["features.normalise=none"], "spec_augment must be null"),
-        (["features.min_hz=5000", "features.sample_rate_hz=8000"], "half the sample rate"),
+        (
+            ["features.min_hz=5000", "features.max_hz=4000"],
+            "min_hz (5000) must be below max_hz (40",
+        ),
+        (["features.max_hz=9000"], "features.max_hz = 9000: must be at most 8000, half of sample"),
+        (["features.sample_rate_hz=8000"], "features.max_hz = 7600.0: must be at most 4000, half"),
         (["features.speed_factors=[]"], "at least one factor"),
         (["features.speed_factors=[1.0, 1.0]"], "must not repeat"),
         (["text.unit=phonemes"], "lexicon must be given"),

@@ -13,7 +13,9 @@ import torch
 from tuneprune.config import RunConfig
 from tuneprune.results.reader import Results, open_results
 from tuneprune.testing.tones import tone_config
+from tuneprune.training.batches import TrainingBatches
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.prepare import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +136,18 @@ def test_three_workers_resume_bit_for_bit(tones: Path, tmp_path: Path, norm: str
         for name in ("whole", "cut")
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_recorded_padding_is_that_of_all_shares(tones: Path, tmp_path: Path) -> None:
+    changes = ("training.accumulate=2", "training.epochs=1", "training.log_every_steps=1")
+    config = tone_config(tones, "features.speed_factors=[0.8, 1.0, 1.25]", *changes)
+    rows = run_workers(config, tmp_path / "r", world_size=2).steps("t").to_pylist()
+    prepared = prepare(config)
+    batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
+    for step, row in enumerate(rows):
+        held = batches.padded_frames(batches.plan(step), world_size=2)
+        assert row["padding_fraction"] == pytest.approx(1 - row["frames"] / held)
+    assert len(rows) == batches.total_steps
 
 
 def test_ranks_without_an_utterance_keep_up(tones: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tuneprune.training.checkpoint import (
     read_checkpoint,
 )
 from tuneprune.training.context import LocalContext
+from tuneprune.training.recogniser import load_model
 from tuneprune.training.run import train
 
 
@@ -73,6 +74,30 @@ def test_only_checkpoints_and_their_left_overs_are_removed(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
     keep_only(tmp_path, {"last-00000020"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best-x", "last-00000020", "notes"]
+
+
+def rewritten(checkpoint: Path, **changes: object) -> Path:
+    """Put other values at the top of a checkpoint's state."""
+    state = checkpoint / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), **changes}))
+    return checkpoint
+
+
+def test_another_torch_does_not_resume_but_recognises(
+    checkpoints: Path, tones: Path, tmp_path: Path
+) -> None:
+    found = rewritten(last(checkpoints), versions={"torch": "1.0"})
+    context = LocalContext(device=torch.device("cpu"), checkpoint=found)
+    with pytest.raises(CheckpointError, match=r"resume with torch 1\.0, or --restart") as refused:
+        train(tone_config(tones), context, writer=None, checkpoint_dir=tmp_path / "again")
+    assert "\n" not in str(refused.value)
+    load_model(found)
+
+
+def test_a_key_that_nothing_reads_does_not_matter(checkpoints: Path) -> None:
+    written = json.loads((last(checkpoints) / "state.json").read_text())
+    assert "config_fingerprint" not in written  # as earlier checkpoints of this version have it
+    assert read_checkpoint(rewritten(last(checkpoints), config_fingerprint="0")).step == 32
 
 
 def test_a_corpus_that_changed_is_not_trained_on_further(tmp_path: Path) -> None:

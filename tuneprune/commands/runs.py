@@ -16,7 +16,7 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     labels: Annotated[
         int | None,
-        typer.Option(min=2, help="Outputs with the blank; default: those of the corpus."),
+        typer.Option(min=2, help="Outputs with the blank; default: the corpus's, else 79."),
     ] = None,
     overrides: Overrides = None,
 ) -> None:

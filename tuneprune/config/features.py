@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tuneprune.config.settings import Settings
 
@@ -41,10 +41,18 @@ class FeaturesConfig(Settings):
     window_ms: float = Field(25.0, gt=0)
     hop_ms: float = Field(10.0, gt=0)
     min_hz: float = Field(60.0, ge=0)
-    max_hz: float = Field(7600.0, gt=0)
+    max_hz: float = Field(7600.0, gt=0, validate_default=True)
     normalise: Literal["none", "mean", "mean_variance"] = "mean_variance"
     speed_factors: tuple[float, ...] = (1.0,)
     spec_augment: SpecAugmentConfig | None = SpecAugmentConfig()
+
+    @field_validator("max_hz")
+    @classmethod
+    def _check_max_hz(cls, max_hz: float, checked: ValidationInfo) -> float:
+        rate_hz = checked.data.get("sample_rate_hz")  # absent if it was refused itself
+        if rate_hz is not None and max_hz > rate_hz / 2:
+            raise ValueError(f"must be at most {rate_hz / 2:g}, half of sample_rate_hz ({rate_hz})")
+        return max_hz
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -57,8 +65,8 @@ class FeaturesConfig(Settings):
                 "spec_augment must be null when normalise is 'none': its masks are zeros, which "
                 "are the mean of normalised features only"
             )
-        if self.min_hz >= min(self.max_hz, self.sample_rate_hz / 2):
-            raise ValueError("min_hz must be below max_hz and below half the sample rate")
+        if self.min_hz >= self.max_hz:
+            raise ValueError(f"min_hz ({self.min_hz:g}) must be below max_hz ({self.max_hz:g})")
         return self
 
 

@@ -4,7 +4,7 @@ Lengths are feature frames. A batch is as large as the padded tensor it becomes:
 utterance times its count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -70,11 +70,9 @@ def rank_share(batch: Indices, *, rank: int, world_size: int) -> Indices:
     return batch[rank::world_size]
 
 
-def padding_fraction(num_frames: Lengths, batches: Sequence[Indices]) -> float:
-    """Return the fraction of frames in the padded batches that is padding; 0 without batches."""
-    padded = sum(int(num_frames[batch].max()) * len(batch) for batch in batches)
-    filled = sum(int(num_frames[batch].sum()) for batch in batches)
-    return 1 - filled / padded if padded else 0.0
+def padded_frames(num_frames: Lengths, batches: Iterable[Indices]) -> int:
+    """Return the frames of the tensors that the batches become, padding included."""
+    return sum(int(num_frames[batch].max()) * len(batch) for batch in batches)
 
 
 def _cut(

@@ -27,8 +27,7 @@ def log_mel(wave_S: Tensor, config: FeaturesConfig) -> Tensor:
     Frames are whole Hann windows (the last samples may belong to none):
     ``T = 1 + max(0, S - window) // hop`` in samples; a shorter recording is filled up with zeros.
     The Fourier transform is as long as the next power of two, filters are triangles on the HTK
-    mel scale up to ``min(max_hz, sample_rate_hz / 2)``, and power below ``MIN_POWER`` counts as
-    ``MIN_POWER``.
+    mel scale from ``min_hz`` to ``max_hz``, and power below ``MIN_POWER`` counts as ``MIN_POWER``.
 
     Args:
         wave_S: float32 samples in [-1, 1] at ``config.sample_rate_hz``.
@@ -44,7 +43,7 @@ def log_mel(wave_S: Tensor, config: FeaturesConfig) -> Tensor:
         hop=_samples(config, config.hop_ms),
         num_bins=config.num_bins,
         min_hz=config.min_hz,
-        max_hz=min(config.max_hz, config.sample_rate_hz / 2),
+        max_hz=config.max_hz,
     )
     # torchaudio centres the window in a longer transform: give it as many zeros around.
     spare = _fft_samples(window) - window

@@ -113,7 +113,7 @@ def _difference(row: Mapping[str, Any]) -> str:
 def _params(params: int | None) -> str:
     if params is None:
         return "-"
-    return f"{params / 1e6:.1f} M" if params >= 1e6 else f"{params:,}"
+    return f"{params / 1e6:.2f} M" if params >= 1e6 else f"{params:,}"
 
 
 def _short(value: object) -> str:

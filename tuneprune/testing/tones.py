@@ -52,7 +52,12 @@ def tone_config(corpus: Path, *overrides: str) -> RunConfig:
     """Return a run of a two-block Conformer on a tone corpus; a run takes about a second."""
     settings = {
         "corpus": {"path": str(corpus)},
-        "features": {"sample_rate_hz": SAMPLE_RATE_HZ, "num_bins": 20, "spec_augment": None},
+        "features": {
+            "sample_rate_hz": SAMPLE_RATE_HZ,
+            "max_hz": SAMPLE_RATE_HZ / 2,
+            "num_bins": 20,
+            "spec_augment": None,
+        },
         "model": {
             "d_model": 16,
             "num_blocks": 2,

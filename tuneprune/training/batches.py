@@ -7,7 +7,7 @@ Legend: B batch, T frames, F mel bins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from itertools import chain
 
 import numpy as np
 import torch
@@ -16,25 +16,24 @@ from torch import Tensor
 
 from tuneprune.config import RunConfig
 from tuneprune.data.augment import Masks, draw_masks
-from tuneprune.data.batching import epoch_batches, rank_share
+from tuneprune.data.batching import Indices, epoch_batches, padded_frames, rank_share
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
-from tuneprune.models.frontend import encoder_frames
-
-Indices = NDArray[np.int64]
+from tuneprune.models.frontend import Length, encoder_frames
 
 PADDED_TO = 16
 """Batches are padded to a multiple of so many frames. On a CPU, oneDNN compiles a kernel for each
 shape it meets; with any length allowed hardly a shape comes twice, and a run gets ever slower."""
 
 
-Length = TypeVar("Length", int, NDArray[np.int32])
-
-
 def padded_length(num_frames: Length) -> Length:
     """Return the length to which a batch is padded whose longest utterance is ``num_frames``."""
     return -(-num_frames // PADDED_TO) * PADDED_TO
+
+
+_STAND_IN: Indices = np.zeros(1, np.int64)
+"""Positions of what a rank trains on at weight 0 when it gets no utterance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +58,6 @@ class StepPlan:
     utterances: Indices
     num_frames: NDArray[np.int32]
     speeds: tuple[float, ...]
-
-    @property
-    def padded_frames(self) -> int:
-        return padded_length(int(self.num_frames.max())) * len(self.num_frames)
 
 
 class TrainingBatches:
@@ -105,6 +100,11 @@ class TrainingBatches:
         """Return the encoder frames of the global batch, over which its loss is averaged."""
         return int(encoder_frames(self._config.model.frontend, plan.num_frames).sum())
 
+    def padded_frames(self, plan: StepPlan, *, world_size: int) -> int:
+        """Return the frames of the micro-batches of all ranks, padding and stand-ins included."""
+        shares = [self._parts(plan, rank, world_size) or [_STAND_IN] for rank in range(world_size)]
+        return padded_frames(padded_length(plan.num_frames), chain.from_iterable(shares))
+
     def share(
         self, plan: StepPlan, *, rank: int, world_size: int, generator: torch.Generator
     ) -> list[Batch]:
@@ -114,13 +114,18 @@ class TrainingBatches:
         whichever rank and in whichever micro-batch it is. All ranks add up gradients, so one
         that gets no utterance gets the first one at weight 0.
         """
-        positions = rank_share(np.arange(len(plan.utterances)), rank=rank, world_size=world_size)
+        parts = self._parts(plan, rank, world_size)
         masks = self._masks(plan, generator)
-        if not len(positions):
-            return [replace(self._batch(plan, np.zeros(1, np.int64), masks), weight=0.0)]
+        if not parts:
+            return [replace(self._batch(plan, _STAND_IN, masks), weight=0.0)]
+        return [self._batch(plan, part, masks) for part in parts]
+
+    def _parts(self, plan: StepPlan, rank: int, world_size: int) -> list[Indices]:
+        """Return a rank's micro-batches as positions in the plan; none for one that gets none."""
+        positions = rank_share(np.arange(len(plan.utterances)), rank=rank, world_size=world_size)
         accumulate = self._config.training.accumulate
         parts = [positions[part::accumulate] for part in range(accumulate)]
-        return [self._batch(plan, part, masks) for part in parts if len(part)]
+        return [part for part in parts if len(part)]
 
     def _plan_epoch(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
         training, seed = self._config.training, self._config.seed

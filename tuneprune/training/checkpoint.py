@@ -31,10 +31,14 @@ _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\d+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """What a checkpoint holds beside its tensors. ``progress`` is the loop's own record."""
+    """What a checkpoint holds beside its tensors.
+
+    ``progress`` is the loop's own record; ``torch_version`` is what the run was trained with.
+    """
 
     path: Path
     step: int
+    torch_version: str
     config: RunConfig
     labels: LabelSet
     allocation: Allocation
@@ -79,9 +83,8 @@ def write_checkpoint(
         "labels": labels.to_json(),
         "hook": hook,
         "progress": progress,
-        "config_fingerprint": config.fingerprint(),
         "config": config.model_dump(mode="json"),
-        "versions": {"torch": torch.__version__},
+        "versions": {"torch": str(torch.__version__)},
     }
     (path / "state.json").write_text(json.dumps(state, indent=1))
     _sync(path)
@@ -181,6 +184,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             path=path,
             step=state["step"],
+            torch_version=state["versions"]["torch"],
             config=build_config(state["config"]),
             labels=LabelSet.from_json(state["labels"]),
             allocation=Allocation.from_json(state["allocation"]),

@@ -77,7 +77,23 @@ class Best:
 
 
 class TrainingLoop:
-    """One worker's state of one run, and the steps that change it."""
+    """One worker's state of one run, and the steps that change it.
+
+    Args:
+        config: of the run.
+        prepared: its corpus, labels and features.
+        context: rank, device and whom to report to.
+        recorder: where rows go; on ranks above 0 one that writes nothing.
+        checkpoints: folder in which rank 0 keeps the best and the last one.
+        start: the checkpoint to go on from; it is of the same settings, corpus and labels.
+        steering: where it leaves stages for others, and whether it goes on after an event.
+
+    Raises:
+        CheckpointError: tensors of ``start`` can not be read or do not fit its own description.
+        StructureError: the model can not be built in the allocation that is asked for, or
+            describes itself wrongly; from ``run`` also: the optimizer can not follow a change.
+        ResourceError: ranks do not agree on the initial weights; from ``run``: on a plan.
+    """
 
     def __init__(
         self,
@@ -126,7 +142,11 @@ class TrainingLoop:
         self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
 
     def run(self, progress: TrainingProgress) -> None:
-        """Train from the present step to the end, or until the loss diverges or the run pauses."""
+        """Train from the present step to the end, or until the loss diverges or it pauses.
+
+        Raises:
+            StructureError, ResourceError: at an event, as the class says.
+        """
         if self.step == 0:
             self._recorder.allocation(0, self.model.prunable_modules())
         self.model.train()
@@ -286,7 +306,8 @@ class TrainingLoop:
         meter.steps += 1
         meter.loss += loss
         meter.frames += int(plan.num_frames.sum())
-        meter.padded_frames += plan.padded_frames
+        world_size = self._context.world_size
+        meter.padded_frames += self.batches.padded_frames(plan, world_size=world_size)
         meter.utterances += len(plan.utterances)
         if not self._is_logged(self.step):
             return

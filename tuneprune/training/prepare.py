@@ -23,7 +23,9 @@ from tuneprune.models.ctc import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import TrainingBatches, padded_length
 
-ASSUMED_LABELS = 80  # 79 phonemes and the blank, as on LibriSpeech and TED-LIUM in the papers
+ASSUMED_LABELS = 79
+"""Published outputs on LibriSpeech and TED-LIUM, the blank included: 39 phonemes, each at the end
+of a word and elsewhere, make 78 (see ``data/text.py``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +44,15 @@ class Prepared:
 def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     """Open or make the corpus, check it, derive the labels and compute the features once.
 
+    Nothing of the run has begun when an error is raised.
+
     Raises:
-        CorpusError: the corpus can not be used; nothing of the run has begun.
+        CorpusError: the corpus can not be used or made, a split, text or recording of it is not
+            fit for training, or the features can not be written beside it.
+        ConfigError: settings do not suit this corpus or model: a batch does not hold the longest
+            utterance, there are more mel bins than the window tells apart, or the method would
+            move nothing, or decide on next to nothing, in so many steps.
+        ResourceError: torchaudio is not installed, or not for this torch.
     """
     corpus = ensure_corpus(config.corpus)
     splits = {

@@ -38,6 +38,10 @@ class RunSummary:
     measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
     is at the end, for a second of audio. ``unrecovered_events`` are adaptation events after which
     the training loss did not come back to what it was; None without any event.
+
+    ``setup_s`` and ``train_s`` are seconds of this attempt: up to its first step, and from there
+    to the end, with all evaluations. ``left_out_utterances`` of the training split are shorter
+    than their labels. ``checkpoint`` is the folder name of the best weights; "" if there is none.
     """
 
     status: Literal["finished", "diverged", "paused"]
@@ -78,7 +82,8 @@ def train(
         steering: of a run that shares its history with others; None for one of its own.
 
     Raises:
-        TunepruneError: the corpus or a checkpoint can not be used.
+        TunepruneError: what `prepare` and `TrainingLoop` raise; or the checkpoint to go on from is
+            of other settings, another corpus, other labels or another torch.
     """
     began = time.perf_counter()
     # oneDNN reads this when it compiles its first kernel: room for those of all padded lengths.
@@ -146,6 +151,13 @@ def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkp
         raise CheckpointError("checkpoint", path, remedy)
     if start.labels != prepared.labels:
         remedy = "has other labels than text and lexicon give now; start a new run"
+        raise CheckpointError("checkpoint", path, remedy)
+    theirs, ours = start.torch_version, str(torch.__version__)
+    if theirs != ours:
+        remedy = (
+            f"was trained with torch {theirs}, and with {ours} the numbers would not be those of a "
+            f"run never stopped; resume with torch {theirs}, or --restart"
+        )
         raise CheckpointError("checkpoint", path, remedy)
     return start
 
