@@ -1,0 +1,130 @@
+"""What the trials of a sweep can share, known before any of them begins.
+
+Of trials that are still to be proposed, what they may be is read off the ranges of the space.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tuneprune.adaptation import Observation, Watch, event_steps, observation_of
+from tuneprune.adaptation.observing import merge
+from tuneprune.config import GrowDropConfig, RunConfig
+from tuneprune.errors import ConfigError
+from tuneprune.sweep.grid import MOST_COMBINATIONS, grid_combinations
+from tuneprune.sweep.history import History, trunk_of
+from tuneprune.sweep.ranges import Parameter
+from tuneprune.sweep.sharing import Sharing
+from tuneprune.sweep.space import Space, baseline_config, build_trial_config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunLength:
+    """What the corpus makes of a run.
+
+    Args:
+        corpus_fingerprint: of the corpus as it is.
+        total_steps: optimizer steps of the run.
+    """
+
+    corpus_fingerprint: str
+    total_steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SharingPlan:
+    """What runs with one trunk share, for every trunk that is known of.
+
+    Args:
+        device: what all runs are trained on.
+        trunks: by the key of the history before the first event.
+    """
+
+    device: str
+    trunks: Mapping[str, Sharing]
+
+    def sharing(self, config: RunConfig, length: RunLength) -> Sharing:
+        """Return what a run is told of the others; of an unforeseen one, that there are none."""
+        trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=self.device)
+        found = self.trunks.get(trunk.key)
+        alone = Sharing(
+            trunk=trunk, watch=Watch(), steps=frozenset(), total_steps=length.total_steps
+        )
+        return found or alone
+
+
+@dataclass(kw_only=True, slots=True)
+class _Wishes:
+    """What runs with one trunk want of it, while they are collected."""
+
+    trunk: History
+    total_steps: int
+    steps: set[int] = field(default_factory=set)
+    observations: dict[str, Observation] = field(default_factory=dict)
+
+
+def plan_sharing(
+    configs: Iterable[RunConfig], length_of: Callable[[RunConfig], RunLength], *, device: str
+) -> SharingPlan:
+    """Return what runs can share.
+
+    Args:
+        configs: all runs that there may be.
+        length_of: what the corpus makes of each.
+        device: what they are trained on.
+    """
+    wishes: dict[str, _Wishes] = {}
+    for config in configs:
+        length = length_of(config)
+        trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=device)
+        wished = wishes.setdefault(trunk.key, _Wishes(trunk=trunk, total_steps=length.total_steps))
+        if isinstance(config.adaptation, GrowDropConfig):
+            wished.steps |= set(event_steps(config.adaptation, length.total_steps))
+            own = observation_of(config.adaptation)
+            held = wished.observations.get(own.key)
+            (wished.observations[own.key],) = merge([own, *([held] if held else [])])
+    return SharingPlan(
+        device=device,
+        trunks={
+            key: Sharing(
+                trunk=one.trunk,
+                watch=Watch(
+                    observations=merge(one.observations.values()),
+                    until_step=max(one.steps, default=0),
+                ),
+                steps=frozenset(one.steps),
+                total_steps=one.total_steps,
+            )
+            for key, one in wishes.items()
+        },
+    )
+
+
+def possible_runs(space: Space) -> list[RunConfig]:
+    """Return the runs that a sweep may make, as far as that decides what they share.
+
+    All of a grid. Of other spaces every combination of the values that can be listed; a field of
+    which they can not has its lowest value. Where there are too many, the baseline alone.
+    """
+    parameters = {path: _listable(one) for path, one in space.search.space.items()}
+    try:
+        combinations = grid_combinations(parameters)
+    except ConfigError:  # more than MOST_COMBINATIONS
+        combinations = []
+    runs = [baseline_config(space, values) for values in space.baselines]
+    for values in combinations:
+        try:
+            runs.append(build_trial_config(space, values))
+        except ConfigError:  # values that do not go together make no run
+            continue
+    return runs
+
+
+def _listable(parameter: Parameter) -> Parameter:
+    """Return a range of which all values can be listed; the lowest stands for the uncountable."""
+    if parameter.choice is not None:
+        return parameter
+    low, high = parameter.ends
+    step = parameter.step or (1 if parameter.integer is not None else None)
+    if step is None or (high - low) / step >= MOST_COMBINATIONS:
+        return Parameter(choice=(low,), when=parameter.when)
+    return parameter.model_copy(update={"step": step, "log": False})
