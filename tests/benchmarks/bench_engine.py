@@ -108,6 +108,8 @@ def _plain(out: Path, trials: int) -> float:
     """Return the seconds of the same trials as plain Tune and TorchTrainer run them."""
     from ray import tune
 
+    from tuneprune.sweep.interrupts import interruptible
+
     storage = str(out)
 
     def worker(settings):
@@ -140,9 +142,10 @@ def _plain(out: Path, trials: int) -> float:
         tune_config=tune.TuneConfig(max_concurrent_trials=_AT_ONCE),
         run_config=tune.RunConfig(storage_path=storage, name="tune", verbose=0),
     )
-    began = time.perf_counter()
-    grid = tuner.fit()
-    seconds = time.perf_counter() - began
+    with interruptible("interrupted"):  # Tune leaves its own handler of Ctrl-C behind
+        began = time.perf_counter()
+        grid = tuner.fit()
+        seconds = time.perf_counter() - began
     if grid.num_errors or len(grid) != trials:
         raise RuntimeError(f"{grid.num_errors} of {len(grid)} plain trials failed")
     return seconds

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import ray
@@ -55,15 +54,6 @@ def test_work_outside_the_main_thread_brings_back_what_it_returns_or_raises():
         outside_main_thread(lambda: 1 // 0)
 
 
-@pytest.fixture
-def heeds_ctrl_c() -> Iterator[None]:
-    """Heed SIGINT, which a shell has its background processes ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_ends_the_waiting_and_not_the_work():
     go_on, done = threading.Event(), threading.Event()
 
