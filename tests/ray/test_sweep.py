@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tuneprune.distributed.cluster import ray_cluster
-from tuneprune.errors import Interrupted, ResourceError, ResultsError
+from tuneprune.errors import Interrupted, ResourceError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.space import build_space
@@ -162,7 +162,7 @@ def test_a_finished_sweep_is_read_and_not_trained_again(mixed):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_keeps_what_there_is_and_says_where(tmp_path, number):
+def test_an_interrupt_keeps_what_there_is_and_the_same_command_goes_on(tmp_path, number):
     class Impatient(LiveTable):
         def ended(self, trial_id, metrics):
             super().ended(trial_id, metrics)
@@ -172,12 +172,13 @@ def test_an_interrupt_keeps_what_there_is_and_says_where(tmp_path, number):
     out = tmp_path / "out"
     view = Impatient(space, quiet_table(space)._console)
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(Interrupted, match=r"tuneprune.* results show"):
+    with pytest.raises(Interrupted, match=r"same command goes on.*tuneprune.* results show"):
         run(space, out, live=view, max_concurrent=1)
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
     assert open_results(out).trials()["trial_id"].to_pylist() == ["t00"]
-    with pytest.raises(ResultsError, match="unfinished"):
-        run(space, out)
+    assert run(space, out, max_concurrent=1).counts == {"finished": 4}
+    rows = open_results(out).trials().to_pylist()
+    assert [row["attempt"] for row in rows] == [0, 0, 0, 0]
 
 
 def test_two_workers_train_one_run_together_and_rank_0_writes(tmp_path):
@@ -194,7 +195,7 @@ def test_two_workers_train_one_run_together_and_rank_0_writes(tmp_path):
     ("seed", "reason"),
     [
         (66, "RuntimeError: a bad seed"),
-        (99, "RuntimeError: worker 0: its process died (killed, or out of memory)"),
+        (99, "worker 0: its process died (killed, or out of memory), 3 times at one step"),
     ],
 )
 def test_what_ends_one_of_two_workers_is_the_reason_of_the_trial(tmp_path, seed, reason):
@@ -204,7 +205,8 @@ def test_what_ends_one_of_two_workers_is_the_reason_of_the_trial(tmp_path, seed,
     outcome = run(space, tmp_path / "out")
     assert outcome.counts == {"finished": 1, "failed": 1}
     assert outcome.failures[0]["reason"] == reason
-    assert "train" in outcome.failures[0]["traceback"]
+    if seed == 66:
+        assert "train" in outcome.failures[0]["traceback"]
 
 
 def test_a_space_that_can_not_fit_is_refused_and_nothing_is_written(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from tuneprune.errors import ResultsError
 from tuneprune.sweep.folder import (
     begin_sweep,
+    check_versions,
     contents_of,
     end_sweep,
     legal_name,
@@ -40,10 +41,19 @@ def test_a_finished_sweep_of_the_space_is_returned(tmp_path, space):
     assert held.finished_s >= held.started_s
 
 
-def test_an_unfinished_sweep_is_refused_with_the_way_out(tmp_path, space, refusal):
+def test_an_unfinished_sweep_of_the_space_is_returned_to_be_gone_on_with(tmp_path, space):
+    begun = begin_sweep(tmp_path, contents_of(space))
+    assert open_folder(tmp_path, contents_of(space), restart=False) == begun
+    check_versions(tmp_path)
+
+
+def test_what_other_versions_began_is_not_gone_on_with(tmp_path, space, refusal):
     begin_sweep(tmp_path, contents_of(space))
-    text = refusal(open_folder, tmp_path, contents_of(space), restart=False)
-    assert "unfinished" in text
+    sweep = json.loads((tmp_path / "sweep.json").read_text())
+    sweep["packages"]["torch"] = "1.0"
+    (tmp_path / "sweep.json").write_text(json.dumps(sweep))
+    text = refusal(check_versions, tmp_path)
+    assert "begun with torch 1.0, and this is" in text
     assert "--restart" in text
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from tuneprune.sweep.live import LiveTable
+from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.space import build_space
 
 VALUES = {
@@ -19,6 +20,11 @@ VALUES = {
     "optim.peak_lr": 0.000321,
     "model.conv_kernel": 31,
 }
+
+
+def named(trial_id, values, *, is_baseline=False):
+    number = int(trial_id[1:])
+    return Proposal(trial_id=trial_id, number=number, values=values, is_baseline=is_baseline)
 
 
 @pytest.fixture
@@ -35,9 +41,9 @@ def shown(renderable, *, height=50):
 
 def busy_table(space, console):
     table = LiveTable(space, console)
-    table.started("t00", {})
+    table.started(named("t00", {}))
     for number in range(1, 25):
-        table.started(f"t{number:02d}", VALUES)
+        table.started(named(f"t{number:02d}", VALUES))
         metrics = {"status": "finished", "dev_wer": 0.1 + abs(number - 5) / 50}
         if number <= 20:
             table.ended(f"t{number:02d}", metrics)
@@ -60,7 +66,7 @@ def test_the_table_fits_the_screen_and_keeps_what_matters(space):
 def test_without_a_terminal_every_change_is_one_line(space):
     console = Console(width=100, file=io.StringIO())
     with LiveTable(space, console) as table:
-        table.started("t01", {"adaptation.delta": 0.2})
+        table.started(named("t01", {"adaptation.delta": 0.2}))
         table.progressed("t01", {"step": 1.0, "total_steps": 2.0, "dev_wer": 0.5})
         table.ended("t01", {"status": "finished", "dev_wer": 0.25})
     lines = console.file.getvalue().splitlines()
@@ -97,7 +103,7 @@ def test_a_trial_that_ended_before_it_started_is_in_the_table(space):
 
 def test_brackets_in_text_from_outside_are_shown_and_not_obeyed(space):
     table = LiveTable(space, Console(quiet=True))
-    table.started("t01", {"optim.legs": "[bold][0.4, 0.4][/bold]"})
+    table.started(named("t01", {"optim.legs": "[bold][0.4, 0.4][/bold]"}))
     table.ended("t02", {"status": "failed", "reason": "KeyError: '[/red]'"})
     text = shown(table.render())
     assert "legs [bold][0.4, 0.4][/bold]" in text
@@ -121,7 +127,7 @@ def test_trials_can_be_added_while_the_table_is_drawn(space):
     ends = time.monotonic() + 0.3
     while time.monotonic() < ends:
         for number in range(300):
-            table.started(f"t{number:03d}", {})
+            table.started(named(f"t{number:03d}", {}))
         table._trials.clear()
     done.set()
     drawer.join()
@@ -143,7 +149,7 @@ def grid(settings):
 
 def end(table, trial_id, rate, *, seed, scorer=None):
     values = {"seed": seed} if scorer is None else {"seed": seed, "adaptation.scorer": scorer}
-    table.started(trial_id, values, is_baseline=scorer is None)
+    table.started(named(trial_id, values, is_baseline=scorer is None))
     table.ended(trial_id, {"status": "finished", "dev_wer": rate})
 
 
@@ -185,7 +191,7 @@ def test_without_a_terminal_a_line_is_never_longer_than_the_screen(settings):
     for seed in range(20):
         end(table, f"t{seed:03d}", 0.9, seed=seed)
     end(table, "t100", 0.3, seed=3, scorer="taylor")
-    table.started("t101", VALUES)
+    table.started(named("t101", VALUES))
     *_, finished, long = console.file.getvalue().splitlines()
     assert "-60.0 vs baseline" in finished
     assert finished.endswith(" left")  # whole, with hours on either side

@@ -16,12 +16,13 @@ from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import trunk_of
-from tuneprune.sweep.sharing import SharedTrial, Sharing, TrialSteering, train_shared
+from tuneprune.sweep.sharing import Segment, SharedTrial, Sharing, TrialSteering, train_shared
 from tuneprune.sweep.stages import StageStore
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
 from tuneprune.training.context import LocalContext
-from tuneprune.training.run import RunSummary, train
+from tuneprune.training.run import train
+from tuneprune.training.summary import RunSummary
 
 TOTAL_STEPS = 32
 MEASURED = {
@@ -94,31 +95,29 @@ class Sweep:
         waiting = list(order or self.trials)
         while waiting:
             name = waiting.pop(0)
-            summary = self.train(name)
-            if summary is None:
+            done = self.train(name)
+            self.claims.release(name)
+            self.steps[name] = self.steps.get(name, 0) + done.executed_steps
+            if done.summary is None:
                 waiting.append(name)
             else:
-                ended[name] = summary
-                self.claims.release(name)
+                ended[name] = done.summary
         return ended
 
-    def train(self, name: str) -> RunSummary | None:
+    def train(self, name: str) -> Segment:
         trial = self.trials[name]
         keys = {"sweep_id": "s", "trial_id": name, "attempt": 0, "seed": trial.config.seed}
         with TableWriter(self.out, **keys) as writer:
 
             def train_on(steering: TrialSteering) -> RunSummary:
                 start = find_checkpoint(trial.checkpoint_dir, "last")
-                before = 0 if start is None else read_checkpoint(start).step
-                summary = train(
+                return train(
                     trial.config,
                     LocalContext(device=torch.device("cpu"), checkpoint=start),
                     writer=writer,
                     checkpoint_dir=trial.checkpoint_dir,
                     steering=steering,
                 )
-                self.steps[name] = self.steps.get(name, 0) + summary.step - before
-                return summary
 
             return train_shared(trial, writer, train_on)
 

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from tuneprune.sweep.sharing_plan import RunLength, plan_sharing, possible_runs
+from tuneprune.config import RunConfig
+from tuneprune.sweep.history import trunk_of
+from tuneprune.sweep.sharing import Sharing
+from tuneprune.sweep.sharing_plan import RunLength, SharingPlan, plan_sharing, possible_runs
 from tuneprune.sweep.space import Space, baseline_config, build_space, build_trial_config
 
 LENGTH = RunLength(corpus_fingerprint="c", total_steps=100)
@@ -31,6 +34,10 @@ def plan(of: Space):
     return plan_sharing(possible_runs(of), lambda config: LENGTH, device="cpu")
 
 
+def sharing_in(found: SharingPlan, config: RunConfig) -> Sharing:
+    return found.sharing(trunk_of(config, corpus_fingerprint="c", device="cpu"), 100)
+
+
 TIMES = {"adaptation.at": {"choice": [0.1, 0.2, [0.3, 0.5]]}}
 
 
@@ -39,7 +46,7 @@ def test_the_baseline_leaves_a_stage_wherever_a_trial_begins() -> None:
     (sharing,) = plan(study).trunks.values()
     assert sharing.steps == {10, 20, 30, 50}
     assert sharing.watch.until_step == 50
-    assert plan(study).sharing(baseline_config(study), LENGTH) == sharing
+    assert sharing_in(plan(study), baseline_config(study)) == sharing
 
 
 def test_one_trunk_watches_all_scores_that_its_trials_decide_by() -> None:
@@ -64,7 +71,7 @@ def test_seeds_models_and_learnable_scores_have_trunks_of_their_own() -> None:
         space(fields, delta=0.1, at=0.2),
         {"seed": 1, "model.num_blocks": 2, "adaptation.scorer": "learnable"},
     )
-    assert found.sharing(learnable, LENGTH).steps == {20}
+    assert sharing_in(found, learnable).steps == {20}
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
@@ -79,12 +86,22 @@ def test_of_proposals_to_come_what_can_be_listed_is_known(sampler: str) -> None:
     assert [one.every_steps for one in sharing.watch.observations] == [4, 5]
 
 
+def test_where_times_can_not_be_listed_there_is_a_stage_at_each_evaluation() -> None:
+    fields = {"adaptation.at": {"uniform": [0.15, 0.5]}}
+    study = space(fields, sampler="random", scorer="taylor", delta=0.1)
+    every = study.base.training.evaluate_every
+    (sharing,) = plan(study).trunks.values()
+    between = {round(100 * k * every) for k in range(1, 100) if 0.15 < k * every < 0.5}
+    assert sharing.steps == {15} | between
+    assert len(between) > 2
+
+
 def test_a_run_that_was_not_foreseen_shares_nothing_but_its_history() -> None:
     found = plan(space(TIMES, delta=0.1, scorer="taylor"))
     other = build_trial_config(
         space({"seed": {"int": [5, 6], "step": 1}}, delta=0.1, at=0.7, scorer="taylor"), {"seed": 5}
     )
-    sharing = found.sharing(other, LENGTH)
+    sharing = sharing_in(found, other)
     assert (sharing.steps, sharing.watch.observations) == (frozenset(), ())
     assert sharing.trunk.key not in found.trunks
 

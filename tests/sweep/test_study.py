@@ -10,9 +10,14 @@ from tuneprune.errors import Interrupted, ResultsError
 from tuneprune.sweep import study
 from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_sweep_file
 from tuneprune.sweep.live import LiveTable, quiet_table
+from tuneprune.sweep.lock import sole_use
+from tuneprune.sweep.resources import TrialResources
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.study import run_sweep
 from tuneprune.sweep.trial import SweepTask
+
+
+RESOURCES = TrialResources(cpus_per_worker=1, workers=1, use_gpu=False, concurrent=2)
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def trials(monkeypatch):
     """Stand in for Ray and for all trials; return the tasks that were to be run."""
     ran = []
 
-    def run_trials(task: SweepTask, resources, view):
+    def run_trials(task: SweepTask, resources, view, sharers):
         ran.append(task)
         (task.out / "mine").write_text("")
 
@@ -62,6 +67,28 @@ def test_a_folder_that_another_process_takes_meanwhile_stays_its(tmp_path, space
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_sweep_that_was_cut_off_is_gone_on_with(tmp_path, space, trials):
+    begun = begin_sweep(tmp_path, contents_of(space))
+    run_sweep(space, out=tmp_path, prepare=nothing)
+    assert [task.sweep_id for task in trials] == [begun.sweep_id]
+    assert read_sweep_file(tmp_path).finished_s is not None
+
+
+def test_a_sweep_that_another_process_runs_is_left_to_it(tmp_path, space, trials):
+    begin_sweep(tmp_path, contents_of(space))
+    with sole_use(tmp_path), pytest.raises(ResultsError, match="is in use"):
+        run_sweep(space, out=tmp_path, prepare=nothing)
+    assert trials == []
+
+
+def test_resume_begins_nothing_and_goes_not_with_restart(tmp_path, space, trials, refusal):
+    text = refusal(run_sweep, space, out=tmp_path / "a", resume=True, prepare=nothing)
+    assert "holds no sweep to go on with" in text
+    text = refusal(run_sweep, space, out=tmp_path / "a", resume=True, restart=True)
+    assert "give one of the two" in text
+    assert (trials, list(tmp_path.iterdir())) == ([], [])
+
+
 def test_a_finished_sweep_is_read_and_said_to_be_only_read(tmp_path, space, trials):
     begun = begin_sweep(tmp_path, contents_of(space))
     ended = end_sweep(tmp_path, begun.sweep_id)
@@ -95,7 +122,7 @@ def test_an_interrupt_before_the_trials_leaves_nothing(tmp_path, space, number):
 def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monkeypatch, capsys):
     monkeypatch.undo()
 
-    def fit(task, resources, watch):
+    def fit(task, resources, queue, watch):
         watch.unrecorded.append("t01 failed: why; not recorded: OSError")
         raise KeyboardInterrupt
 
@@ -104,5 +131,5 @@ def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monke
         space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
     )
     with pytest.raises(Interrupted, match=r"what there is: .*results show"):
-        study._run_trials(task, None, quiet_table(space))
+        study._run_trials(task, RESOURCES, quiet_table(space), study.Sharers(space, {}, RESOURCES))
     assert capsys.readouterr().err == "t01 failed: why; not recorded: OSError\n"

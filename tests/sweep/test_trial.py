@@ -9,6 +9,8 @@ import pytest
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import trial as module
+from tuneprune.sweep.proposals import Proposal
+from tuneprune.sweep.queue import Segment
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.trial import SweepTask, run_trial
 from tuneprune.training.run import RunSummary
@@ -49,8 +51,8 @@ def task(settings, ranges, tmp_path, reported):
 
 
 def run(task, **values):
-    settings = {"trial_id": "t01", "number": 1, "is_baseline": False}
-    return run_trial(task, {**settings, "values": {**CHOSEN, **values}})
+    proposal = Proposal(trial_id="t01", number=1, values={**CHOSEN, **values})
+    return run_trial(task, Segment(proposal=proposal).to_config())
 
 
 def only_row(folder):
@@ -71,7 +73,8 @@ def test_a_finished_trial_is_recorded_under_its_own_seed(task, tmp_path, reporte
 
 
 def test_the_baseline_has_the_seed_of_the_base(task, tmp_path):
-    run_trial(task, {"trial_id": "t00", "number": 0, "is_baseline": True, "values": {}})
+    proposal = Proposal(trial_id="t00", number=0, values={}, is_baseline=True)
+    run_trial(task, Segment(proposal=proposal).to_config())
     row = only_row(tmp_path)
     assert (row["seed"], row["is_baseline"]) == (task.space.base.seed, True)
 
@@ -108,8 +111,8 @@ def test_a_baseline_of_a_grid_has_its_own_seed_and_no_adaptation(task, settings,
         "space": {"seed": {"choice": [5, 6]}, "adaptation.scorer": {"choice": ["taylor"]}},
     }
     grid = dataclasses.replace(task, space=build_space(settings))
-    proposal = {"trial_id": "t01", "number": 1, "is_baseline": True, "values": {"seed": 6}}
-    assert run_trial(grid, proposal)["status"] == "finished"
+    proposal = Proposal(trial_id="t01", number=1, values={"seed": 6}, is_baseline=True)
+    assert run_trial(grid, Segment(proposal=proposal).to_config())["status"] == "finished"
     row = only_row(tmp_path)
     assert (row["seed"], row["is_baseline"], row["method"]) == (6, True, "none")
     assert json.loads(row["settings"]) == {"seed": 6}

@@ -11,7 +11,8 @@ from rich.console import Console
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import watch as module
 from tuneprune.sweep.live import LiveTable
-from tuneprune.sweep.search import Proposal
+from tuneprune.sweep.proposals import Proposal
+from tuneprune.sweep.queue import MOST_DEATHS, Segment, TrialQueue
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.trial import SweepTask, record_of
 from tuneprune.sweep.watch import TrialWatch, failure_of
@@ -38,15 +39,50 @@ def screen():
     return io.StringIO()
 
 
+class Numbered:
+    """A proposer of all trials of a space with the same settings, and what it was told."""
+
+    def __init__(self, count):
+        self.left = [segment_of(number).proposal for number in range(count)]
+        self.heard = {}
+
+    def propose(self):
+        return self.left.pop(0) if self.left else None
+
+    def told(self, trial_id, metrics):
+        assert trial_id not in self.heard
+        self.heard[trial_id] = metrics["status"]
+
+
 @pytest.fixture
-def watch(task, screen):
-    return TrialWatch(task, LiveTable(task.space, Console(width=100, file=screen)))
+def proposer(task):
+    return Numbered(task.space.num_runs)
 
 
-def tune_trial(number=1, error=None, text=None, **last_result):
+@pytest.fixture
+def queue(task, proposer):
+    """Return the queue of a sweep all of whose trials run."""
+    found = TrialQueue(
+        proposer, share=lambda proposal: None, earlier={}, store=task.store, claims=task.claims
+    )
+    while found.next() is not None:
+        pass
+    return found
+
+
+@pytest.fixture
+def watch(task, queue, screen):
+    return TrialWatch(task, queue, LiveTable(task.space, Console(width=100, file=screen)))
+
+
+def segment_of(number=1, segment=0):
     proposal = Proposal(trial_id=f"t{number:02d}", number=number, values=CHOSEN)
+    return Segment(proposal=proposal, number=segment, attempt=segment)
+
+
+def tune_trial(number=1, error=None, text=None, segment=0, **last_result):
     return SimpleNamespace(
-        config=proposal.as_config(),
+        config=segment_of(number, segment).to_config(),
         last_result=last_result,
         get_pickled_error=lambda: error,
         get_error=lambda: text,
@@ -58,12 +94,19 @@ def only_row(folder):
     return row
 
 
-def test_a_trial_whose_process_never_came_up_is_recorded_and_shown(watch, screen, tmp_path):
-    watch.on_trial_error(trial=tune_trial(error=ray.exceptions.ActorDiedError()), **INFO)
+def kill(watch, trial_id="t01"):
+    """Let every process of a trial die, until no other one goes on."""
+    for segment in range(MOST_DEATHS + 1):
+        trial = tune_trial(int(trial_id[1:]), ray.exceptions.ActorDiedError(), segment=segment)
+        watch.on_trial_error(trial=trial, **INFO)
+
+
+def test_a_trial_whose_process_never_comes_up_is_recorded_and_shown(watch, screen, tmp_path):
+    kill(watch)
     row = only_row(tmp_path)
     assert (row["status"], row["step"]) == ("failed", 0)
-    assert row["reason"] == "its process died (killed, or out of memory)"
-    assert screen.getvalue().startswith("t01 failed    its process died")
+    assert row["reason"] == "its process died (killed, or out of memory), 3 times at one step"
+    assert "t01 failed    its process died" in screen.getvalue().splitlines()[-1]
     assert watch.unrecorded == []
 
 
@@ -71,7 +114,7 @@ def test_a_killed_trial_keeps_its_last_step(watch, tmp_path):
     trial = tune_trial(error=ray.exceptions.ActorDiedError())
     watch.on_trial_start(trial=trial, **INFO)
     watch.on_trial_result(trial=trial, result={"step": 30.0, "total_steps": 40.0}, **INFO)
-    watch.on_trial_error(trial=trial, **INFO)
+    kill(watch)
     assert only_row(tmp_path)["step"] == 30
 
 
@@ -85,7 +128,7 @@ def test_an_exception_of_the_process_keeps_its_traceback(watch, tmp_path):
 
 def test_what_the_trial_itself_has_recorded_stays(watch, task, tmp_path):
     trial = tune_trial(error=ray.exceptions.ActorDiedError())
-    record_of(task, Proposal.from_config(trial.config)).failed(RuntimeError("the real reason"))
+    record_of(task, Segment.from_config(trial.config)).failed(RuntimeError("the real reason"))
     watch.on_trial_error(trial=trial, **INFO)
     assert only_row(tmp_path)["reason"] == "RuntimeError: the real reason"
 
@@ -107,13 +150,38 @@ def test_an_error_that_can_not_be_read_does_not_end_the_sweep(watch, tmp_path):
     assert "their_module" in only_row(tmp_path)["reason"]
 
 
-def test_all_have_ended_when_each_has_however_often_it_is_told(watch, task):
+def test_all_have_ended_when_each_has_however_often_it_is_told(watch, task, queue, proposer):
     for number in range(task.space.num_runs):
-        assert not watch.all_ended
+        assert not queue.is_done
         trial = tune_trial(number, status="finished", dev_wer=0.5)
         watch.on_trial_complete(trial=trial, **INFO)
         watch.on_trial_complete(trial=trial, **INFO)
-    assert watch.all_ended
+    assert queue.is_done
+    assert set(proposer.heard.values()) == {"finished"}
+
+
+def test_a_trial_that_waits_has_not_ended(watch, queue, proposer, tmp_path):
+    watch.on_trial_start(trial=tune_trial(), **INFO)
+    trial = tune_trial(status="waiting", executed_steps=12)
+    watch.on_trial_complete(trial=trial, **INFO)
+    segment = queue.next()
+    assert (segment.proposal.trial_id, segment.executed_steps) == ("t01", 12)
+    watch.stop_running()
+    assert not (tmp_path / "parts").exists(), "nothing is recorded of what does not run"
+    assert proposer.heard == {}
+
+
+def test_where_a_process_died_another_one_goes_on(watch, queue, proposer, screen, tmp_path):
+    for segment in range(MOST_DEATHS):
+        watch.on_trial_start(trial=tune_trial(segment=segment), **INFO)
+        watch.on_trial_error(trial=tune_trial(segment=segment), **INFO)
+        assert proposer.heard == {}
+        assert queue.next().attempt == segment + 1
+    assert "t01 goes on in another process: its process died" in screen.getvalue()
+    trial = tune_trial(segment=MOST_DEATHS, status="died", reason="worker 1: its process died")
+    watch.on_trial_complete(trial=trial, **INFO)
+    assert proposer.heard == {"t01": "failed"}
+    assert only_row(tmp_path)["reason"] == "worker 1: its process died, 3 times at one step"
 
 
 def test_an_interrupt_records_what_was_running(watch, tmp_path):

@@ -68,9 +68,18 @@ def sweep(
     ] = None,
     overrides: Overrides = None,
     restart: Restart = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with what the folder holds; begin nothing.")
+    ] = False,
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="At most so many trials at once.")
     ] = None,
+    share: Annotated[
+        bool, typer.Option(help="Train steps that trials have in common once.")
+    ] = True,
+    stages_gb: Annotated[
+        float, typer.Option(min=0, help="GB on disk for what trials share, while the sweep runs.")
+    ] = 50.0,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, where and on what.")
     ] = False,
@@ -92,7 +101,10 @@ def sweep(
         loaded,
         out=out or Path("results") / loaded.name,
         restart=restart,
+        resume=resume,
         max_concurrent=max_concurrent,
+        share_stages=share,
+        stages_gb=stages_gb,
         live=LiveTable(loaded),
     )
     print_outcome(outcome, Console(width=width()))

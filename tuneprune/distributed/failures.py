@@ -8,6 +8,10 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 PROCESS_DIED = "its process died (killed, or out of memory)"
 
 
+class WorkerDiedError(RuntimeError):
+    """The process of a worker ended without an exception of its own: another one may not."""
+
+
 def process_died(error: BaseException) -> bool:
     """Return whether a process ended without an exception of its own that could be reported."""
     if isinstance(error, RayActorError):
@@ -25,7 +29,7 @@ def first_failure(error: WorkerGroupError) -> Exception:
     if isinstance(failure, WorkerHealthCheckFailedError) and process_died(
         failure.health_check_failure
     ):
-        return RuntimeError(f"worker {rank}: {PROCESS_DIED}")
+        return WorkerDiedError(f"worker {rank}: {PROCESS_DIED}")
     return failure
 
 

@@ -28,6 +28,7 @@ from tuneprune.results.writer import TableWriter
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import RunContext
 from tuneprune.training.run import RunSummary, train
+from tuneprune.training.steering import Steering
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Train(Protocol):
         writer: TableWriter | None,
         checkpoint_dir: Path,
         progress: bool = False,
+        steering: Steering | None = None,
     ) -> RunSummary: ...
 
 
@@ -67,6 +69,8 @@ class WorkerTask:
     folder: Path
     progress: bool
     train: Train
+    segment: int
+    steering: Steering | None
 
     @property
     def checkpoint_dir(self) -> Path:
@@ -116,6 +120,8 @@ def run_workers(
     inside_tune: bool = False,
     progress: bool = False,
     train: Train = train,
+    segment: int = 0,
+    steering: Steering | None = None,
 ) -> RunSummary:
     """Train ``config`` on ``config.training.workers`` workers and return rank 0's summary.
 
@@ -133,6 +139,8 @@ def run_workers(
         inside_tune: hand the metrics on to the Tune trial that this is called in.
         progress: rank 0 prints how it goes.
         train: what trains.
+        segment: how often this attempt has called this before.
+        steering: of a run that shares its history with others; every worker gets a copy.
 
     Raises:
         Exception: what a worker raised; its report is that of the cause, Ray's.
@@ -149,6 +157,8 @@ def run_workers(
         folder=Path.cwd(),
         progress=progress,
         train=train,
+        segment=segment,
+        steering=steering,
     )
     trainer = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune)
     try:
@@ -202,7 +212,7 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
         run_config=RayRunConfig(
             # Of a name that it knows, Ray would go on with what it has kept itself.
             storage_path=str(task.out / "ray"),
-            name=f"{task.trial_id}-{task.attempt}-train",
+            name=f"{task.trial_id}-{task.attempt}-{task.segment}-train",
             callbacks=callbacks,
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
@@ -221,5 +231,6 @@ def _worker(settings: dict[str, WorkerTask]) -> dict[str, object]:
             writer=writer,
             checkpoint_dir=task.checkpoint_dir,
             progress=task.progress,
+            **({} if task.steering is None else {"steering": task.steering}),
         )
     return dataclasses.asdict(summary)

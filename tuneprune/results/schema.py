@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
@@ -37,6 +37,7 @@ def _field(
 
 
 _since_2 = functools.partial(_field, since=2)
+_since_3 = functools.partial(_field, since=3)
 
 KEY_FIELDS = (
     _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
@@ -70,6 +71,8 @@ _TRIALS = (
     _field("checkpoint", _TEXT, "path", "best checkpoint, relative to the sweep", null=True),
     _since_2("multiply_adds_per_s", _I64, _MACS, "cost of the model at the end", null=True),
     _since_2("unrecovered_events", _I32, "events", "events that did not recover", null=True),
+    _since_3("executed_steps", _I64, "steps", "steps trained by this trial itself", null=True),
+    _since_3("shared_from", _TEXT, "name", "trial whose stage it went on from last", null=True),
 )
 
 _STEPS = (

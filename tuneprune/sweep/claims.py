@@ -37,6 +37,12 @@ class Claims:
         except OSError:
             return None
 
+    def held(self) -> frozenset[str]:
+        """Return the keys of all histories that are claimed."""
+        if not self._root.is_dir():
+            return frozenset()
+        return frozenset(path.name for path in self._root.iterdir())
+
     def release(self, trial_id: str) -> None:
         """Give back all that a trial has claimed."""
         if not self._root.is_dir():

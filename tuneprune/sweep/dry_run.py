@@ -16,8 +16,9 @@ from tuneprune.errors import ResourceError, TunepruneError
 from tuneprune.models.describe import ModelDescription, describe_model
 from tuneprune.structure.cost import exchange_budget
 from tuneprune.sweep.grid import outside_adaptation
+from tuneprune.sweep.optuna_study import StudyProposer
+from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
-from tuneprune.sweep.search import AskTellSearcher, Proposal, grid_proposals
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config, configs_to_prepare
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
@@ -103,7 +104,7 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
     Raises:
         ConfigError: a draw of the sampler makes no run, or the limit is below 1.
     """
-    runs = grid_proposals(space) if space.is_grid else _draws(space)
+    runs = GridProposer(space).runs if space.is_grid else _draws(space)
     configs = [(run, _config(space, run)) for run in runs]
     models: dict[str, PlannedModel] = {}
     exchanges: dict[str, PlannedExchange] = {}
@@ -135,10 +136,10 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
 
 
 def _draws(space: Space) -> list[Proposal]:
-    searcher = AskTellSearcher(space, study_name="dry-run")
-    count = min(DRAWS, space.search.trials)
-    asked = [searcher.suggest(str(number)) for number in range(1 + count)]
-    return [Proposal.from_config(config) for config in asked if config is not None]
+    proposer = StudyProposer(space, study_name="dry-run")
+    count = len(space.baselines) + min(DRAWS, space.search.trials)
+    asked = [proposer.propose() for _ in range(count)]
+    return [proposal for proposal in asked if proposal is not None]
 
 
 def _config(space: Space, run: Proposal) -> RunConfig:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneprune.sweep.dry_run import DryRun, PlannedExchange, PlannedModel
-from tuneprune.sweep.search import Proposal
+from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.space import Space
 from tuneprune.sweep.wording import short_settings
 

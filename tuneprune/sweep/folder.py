@@ -22,8 +22,9 @@ from tuneprune.sweep.differences import first_difference
 from tuneprune.sweep.json_files import claim, replace_json
 from tuneprune.sweep.space import Space
 
-SWEEP_VERSION = 1
+SWEEP_VERSION = 2
 _PACKAGES = ("tuneprune", "torch", "torchaudio", "ray", "optuna", "pyarrow", "numpy", "jiwer")
+_DECIDING = ("tuneprune", "torch", "torchaudio", "optuna", "numpy", "jiwer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,13 +82,12 @@ def legal_name(text: str) -> str:
 
 
 def open_folder(out: Path, contents: Contents, *, restart: bool) -> SweepFile | None:
-    """Return the finished sweep that ``out`` holds if it is this one, or None if there is room.
+    """Return the sweep that ``out`` holds if it is this one, or None if there is room for it.
 
     Nothing is written or moved; with ``restart``, ``make_room`` will do so.
 
     Raises:
-        ResultsError: the folder holds another sweep, an unfinished one, or something else, or it
-            could not be written.
+        ResultsError: the folder holds another sweep or something else, or could not be written.
     """
     if not os.path.exists(out) or (out.is_dir() and not any(out.iterdir())):
         _check_writable(out)
@@ -96,11 +96,23 @@ def open_folder(out: Path, contents: Contents, *, restart: bool) -> SweepFile | 
     if restart:
         _check_writable(out.absolute().parent)
         return None
-    if found.finished_s is None:
-        onward = "--resume goes on with it" if contents.kind == "run" else "choose another folder"
-        remedy = f"holds this {contents.kind}, unfinished; {onward}, or --restart moves it aside"
-        raise ResultsError("out", out, remedy)
     return found
+
+
+def check_versions(out: Path) -> None:
+    """Refuse to go on with a sweep that other versions began: the numbers would not be its own.
+
+    Raises:
+        ResultsError: naming both versions.
+    """
+    theirs, ours = _read_json(out)["packages"], _versions()
+    for package in _DECIDING:
+        if theirs[package] != ours[package]:
+            remedy = (
+                f"was begun with {package} {theirs[package]}, and this is {ours[package]}: numbers "
+                f"may differ; go on with {package} {theirs[package]}, or --restart"
+            )
+            raise ResultsError("out", out, remedy)
 
 
 def held_by(out: Path, contents: Contents, *, may_differ: bool = False) -> SweepFile:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuneprune.sweep.grid import baseline_of
+from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.space import Space
 from tuneprune.sweep.wording import WIDTH, cut, duration, percent, points, short_settings
 
@@ -53,6 +54,7 @@ class LiveTable:
         self._trials: dict[str, _Trial] = {}
         self._began = time.monotonic()
         self._live: Live | None = None
+        self._before = 0.0  # trials that had ended when this began
 
     @property
     def is_shown(self) -> bool:
@@ -78,17 +80,28 @@ class LiveTable:
             self._live.stop()
             self._live = None
 
-    def started(
-        self, trial_id: str, values: Mapping[str, Any], *, is_baseline: bool = False
-    ) -> None:
-        """Take note of a trial that begins."""
-        settings = short_settings(values)
-        if is_baseline or not values:
-            settings = f"baseline, {settings}" if values else "baseline"
-        self._trials[trial_id] = _Trial(
-            settings=settings, shared=baseline_of(values), is_baseline=is_baseline
-        )
-        self._say(f"{trial_id} running   {settings}")
+    def started(self, proposal: Proposal) -> None:
+        """Take note of a trial that begins, or goes on."""
+        trial_id = proposal.trial_id
+        if trial_id in self._trials:
+            self._trials[trial_id].status = "running"
+            return
+        trial = self._trials[trial_id] = _shown(proposal)
+        self._say(f"{trial_id} running   {trial.settings}")
+
+    def waiting(self, trial_id: str, reason: str = "") -> None:
+        """Take note of a trial that waits for another one, or for a new process."""
+        self._trials.setdefault(trial_id, _Trial()).status = "waiting"
+        if reason:
+            self._say(f"{trial_id} goes on in another process: {reason}")
+
+    def known(self, proposal: Proposal, metrics: Mapping[str, Any]) -> None:
+        """Take note of a trial that ended before this sweep was gone on with."""
+        trial = self._trials[proposal.trial_id] = _shown(proposal)
+        trial.status, trial.fraction = metrics["status"], 1.0
+        trial.rate = metrics.get(self._metric)
+        trial.reason = " ".join((metrics.get("reason") or "").split())
+        self._before += 1.0
 
     def progressed(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of an evaluation of a running trial."""
@@ -177,13 +190,14 @@ class LiveTable:
         return [t for t in trials if t in kept], len(trials) - len(kept)
 
     def _overall(self, trials: Mapping[str, _Trial]) -> str:
-        ended = sum(trial.status != "running" for trial in trials.values())
-        done = sum(trial.fraction for trial in trials.values()) / self._total
+        ended = sum(trial.status not in ("running", "waiting") for trial in trials.values())
+        done = sum(trial.fraction for trial in trials.values())
+        done_now, left = done - self._before, self._total - done
         elapsed_s = time.monotonic() - self._began
         text = f"{ended} of {self._total} trials, {duration(elapsed_s)}"
-        if done < 0.02 or ended == self._total:
+        if done_now < 0.02 * self._total or ended == self._total:
             return text
-        return f"{text}, {duration(elapsed_s * (1 - done) / done)} left"
+        return f"{text}, {duration(elapsed_s * left / done_now)} left"
 
     def _say(self, line: str) -> None:
         if self._live is None:
@@ -191,6 +205,14 @@ class LiveTable:
 
     def _width(self) -> int:
         return min(self._console.width, WIDTH)
+
+
+def _shown(proposal: Proposal) -> _Trial:
+    values = proposal.values
+    settings = short_settings(values)
+    if proposal.is_baseline or not values:
+        settings = f"baseline, {settings}" if values else "baseline"
+    return _Trial(settings=settings, shared=baseline_of(values), is_baseline=proposal.is_baseline)
 
 
 def quiet_table(space: Space) -> LiveTable:

@@ -1,15 +1,29 @@
-"""Which fields decide over corpus and stored features, and which of their values can meet."""
+"""Which fields decide over corpus, stored features and what can be trained on, and which of their
+values can meet."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuneprune.config import RunConfig
 from tuneprune.sweep.ranges import Parameter, Scalar, Values, applies, listed
 
 
 def needs_preparation(path: str) -> bool:
-    """Return whether another value at ``path`` means another corpus, or other stored features."""
-    prepared = path.split(".")[0] in ("corpus", "features", "text")
+    """Return whether another value at ``path`` means another preparation.
+
+    Of the model only the front-end does: it decides which utterances are long enough.
+    """
+    prepared = path.split(".")[0] in ("corpus", "features", "text") or path == "model"
+    prepared |= path.startswith("model.frontend")
     return prepared and not path.startswith("features.spec_augment")
+
+
+def preparation_of(config: RunConfig) -> str:
+    """Return what runs have in common that are prepared by the same."""
+    features = config.features.model_dump(mode="json", exclude={"spec_augment"})
+    others = (config.corpus, config.text, config.model.frontend)
+    return json.dumps([features, *(one.model_dump(mode="json") for one in others)], sort_keys=True)
 
 
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:

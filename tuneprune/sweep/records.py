@@ -10,7 +10,10 @@ from typing import Any
 from tuneprune.config import RunConfig
 from tuneprune.results.writer import TableWriter
 from tuneprune.training.checkpoint import find_checkpoint
-from tuneprune.training.run import RunSummary
+from tuneprune.training.summary import RunSummary
+
+METRICS = ("dev_wer", "dev_cer", "test_wer", "test_cer")
+"""Columns of the trials table that say how good a finished trial is."""
 
 
 class TrialRecord:
@@ -21,6 +24,7 @@ class TrialRecord:
         config: the whole run, or None where its settings could not be put together.
         values: searched settings by dotted path; empty for a baseline or a single run.
         is_baseline: True for the run that the others are compared with.
+        executed_steps: that the trial has trained itself before.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class TrialRecord:
         *,
         values: Mapping[str, Any],
         is_baseline: bool,
+        executed_steps: int = 0,
     ) -> None:
         self._writer = writer
         self._step = 0
@@ -38,6 +43,7 @@ class TrialRecord:
             "settings": json.dumps(dict(values), sort_keys=True),
             "method": config.adaptation.method if config else None,
             "config": json.dumps(config.model_dump(mode="json")) if config else None,
+            "executed_steps": executed_steps,
         }
 
     def started(self) -> None:
@@ -47,6 +53,28 @@ class TrialRecord:
     def progressed(self, step: float) -> None:
         """Remember, without writing it, how many steps are known to be finished."""
         self._step = max(self._step, int(step))
+
+    def executed(self, steps: int, *, shared_from: str | None) -> None:
+        """Remember, without writing it, what the trial has trained itself, and what others have.
+
+        Args:
+            steps: trained since the record was made.
+            shared_from: the trial whose stage it has last gone on from, if any.
+        """
+        self._known["executed_steps"] += steps
+        if shared_from is not None:
+            self._known["shared_from"] = shared_from
+
+    @property
+    def executed_steps(self) -> int:
+        """Return the steps that the trial has trained itself, as far as known."""
+        steps: int = self._known["executed_steps"]
+        return steps
+
+    def paused(self, step: int) -> None:
+        """Say that the trial waits for what another one trains."""
+        self.progressed(step)
+        self._write("running")
 
     def ended(self, summary: RunSummary, *, checkpoint_dir: Path) -> None:
         """Say how training ended; rates that were not measured are null."""
@@ -106,6 +134,5 @@ def diverged_reason(summary: RunSummary) -> str | None:
 
 def error_rates(summary: RunSummary) -> dict[str, float | None]:
     """Return WER and CER on dev and test by column of the trials table, None for unmeasured."""
-    rates = ("dev_wer", "dev_cer", "test_wer", "test_cer")
-    found = {rate: float(getattr(summary, rate)) for rate in rates}
+    found = {rate: float(getattr(summary, rate)) for rate in METRICS}
     return {rate: value if math.isfinite(value) else None for rate, value in found.items()}

@@ -24,7 +24,7 @@ from tuneprune.training.checkpoint import (
     link_or_copy,
     read_checkpoint,
 )
-from tuneprune.training.run import RunSummary
+from tuneprune.training.summary import RunSummary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,16 @@ class Sharing:
         events = _event_steps(config, self.total_steps)
         done = len(history.outcomes)
         return events[done] if done < len(events) else self.total_steps
+
+    def goal(self, config: RunConfig, history: History, step: int) -> int | None:
+        """Return the step of the stage that a trial had better wait for, while others train on.
+
+        It is the last one on its way to its next event, or to its end, at which they publish.
+        None: there is none, and it trains on by itself.
+        """
+        target = self.target(config, history)
+        published = {one for one in self.steps if step < one <= target}
+        return max(published | ({target} if target == self.total_steps else set()), default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +90,10 @@ class SharedTrial:
         found = read_checkpoint(last)
         return History.from_json(found.progress["steering"]["history"]), found.step
 
+    def goal(self) -> int | None:
+        """Return the step of the stage to wait for; see ``Sharing.goal``."""
+        return self.sharing.goal(self.config, *self.place())
+
     def next_stage(self) -> Stage | None:
         """Return the stage to go on from: the deepest on its way that it has not reached itself."""
         history, step = self.place()
@@ -102,42 +116,59 @@ class SharedTrial:
         return set(own.scorers) <= set(notes["observed"].get(own.key, ()))
 
 
+@dataclass(kw_only=True, slots=True)
+class Segment:
+    """What a trial has done in one go.
+
+    Args:
+        summary: how the run ended, as if it had been this trial's alone, but for the seconds; None
+            while it waits for what another one trains.
+        executed_steps: steps that it has trained itself.
+        shared_from: the trial whose stage it has last gone on from, if any.
+    """
+
+    summary: RunSummary | None = None
+    executed_steps: int = 0
+    shared_from: str | None = None
+
+
 def train_shared(
     trial: SharedTrial,
     writer: TableWriter,
     train: Callable[["TrialSteering"], RunSummary],
-) -> RunSummary | None:
-    """Train a trial to its end, or until it meets what another one trains; None: it waits then.
+) -> Segment:
+    """Train a trial to its end, or until it meets what another one trains.
 
     Args:
         trial: to be trained.
         writer: of its rows; it is flushed before anything is published.
         train: trains it from its last checkpoint under a steering. It is not called if another
             trial of the same history has finished.
-
-    Returns:
-        How the run ended, as if it had been this trial's alone, but for the seconds.
     """
-    while True:
+    segment = Segment()
+    while segment.summary is None:
         stage = trial.next_stage()
         if stage is not None:
             opened = trial.store.open(stage)
-            if opened is None:
+            notes = trial.store.notes(opened) if opened is not None else None
+            if opened is None or notes is None:
                 continue
             _adopt(trial, opened, writer)
-            notes = trial.store.notes(opened)
-            if notes is not None and "summary" in notes:
-                return replace(RunSummary(**notes["summary"]), setup_s=0.0, train_s=0.0)
+            segment.shared_from = notes["by"]
+            if "summary" in notes:
+                ended = RunSummary(**notes["summary"])
+                segment.summary = replace(ended, setup_s=0.0, train_s=0.0)
             continue
-        history, _ = trial.place()
-        if not trial.claims.take(history, trial.trial_id):
-            return None
+        history, before = trial.place()
+        if trial.goal() is not None and not trial.claims.take(history, trial.trial_id):
+            break
         steering = TrialSteering(trial, history)
         summary = train(steering)
+        assert summary.total_steps == trial.sharing.total_steps, "as it was computed beforehand"
+        segment.executed_steps += summary.step - before
         if summary.status != "paused":
-            writer.flush()
-            _publish_end(trial, steering.history, summary)
-            return summary
+            segment.summary = summary
+    return segment
 
 
 def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
@@ -161,25 +192,6 @@ def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
     keep_only(trial.checkpoint_dir, {last.name, *kept})
 
 
-def _publish_end(trial: SharedTrial, history: History, summary: RunSummary) -> None:
-    last = find_checkpoint(trial.checkpoint_dir, "last")
-    assert last is not None, "a run that has ended has a last checkpoint"
-
-    def save(path: Path) -> None:
-        path.mkdir()
-        for file in last.iterdir():
-            link_or_copy(file, path / file.name)
-
-    trial.store.publish(
-        history,
-        trial.sharing.total_steps,
-        save,
-        best=find_checkpoint(trial.checkpoint_dir, "best"),
-        rows=rows_of_trial(trial.out, trial.trial_id),
-        notes={"by": trial.trial_id, "summary": asdict(summary)},
-    )
-
-
 class TrialSteering:
     """The steering of one trial: see ``training.steering.Steering``."""
 
@@ -190,6 +202,9 @@ class TrialSteering:
 
     def state_dict(self) -> Mapping[str, Any]:
         return {"history": self.history.to_json()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.history = History.from_json(state["history"])
 
     def wants_stage(self, step: int) -> bool:
         return step in self._trial.sharing.steps
@@ -210,7 +225,28 @@ class TrialSteering:
         self.history = self.history.after(event.outcome)
         if any(stage.step > event.step for stage in trial.store.find(self.history)):
             return False
-        return trial.claims.take(self.history, trial.trial_id)
+        goal = trial.sharing.goal(trial.config, self.history, event.step)
+        return goal is None or trial.claims.take(self.history, trial.trial_id)
+
+    def ended(self, summary: RunSummary) -> None:
+        trial = self._trial
+        last = find_checkpoint(trial.checkpoint_dir, "last")
+        if last is None:  # it has diverged before it was saved
+            return
+
+        def save(path: Path) -> None:
+            path.mkdir()
+            for file in last.iterdir():
+                link_or_copy(file, path / file.name)
+
+        trial.store.publish(
+            self.history,
+            trial.sharing.total_steps,
+            save,
+            best=find_checkpoint(trial.checkpoint_dir, "best"),
+            rows=rows_of_trial(trial.out, trial.trial_id),
+            notes={"by": trial.trial_id, "summary": asdict(summary)},
+        )
 
     def _observed(self) -> dict[str, list[str]]:
         """Return the scores that a stage holds, by observation."""

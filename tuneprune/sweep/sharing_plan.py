@@ -3,18 +3,21 @@
 Of trials that are still to be proposed, what they may be is read off the ranges of the space.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tuneprune.adaptation import Observation, Watch, event_steps, observation_of
 from tuneprune.adaptation.observing import merge
-from tuneprune.config import GrowDropConfig, RunConfig
+from tuneprune.config import GrowDropConfig, NoAdaptation, OptimConfig, RunConfig
 from tuneprune.errors import ConfigError
 from tuneprune.sweep.grid import MOST_COMBINATIONS, grid_combinations
 from tuneprune.sweep.history import History, trunk_of
-from tuneprune.sweep.ranges import Parameter
+from tuneprune.sweep.preparation import preparation_of
+from tuneprune.sweep.ranges import Parameter, tidy
 from tuneprune.sweep.sharing import Sharing
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
+from tuneprune.training.prepare import Prepared, total_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,21 +38,38 @@ class SharingPlan:
     """What runs with one trunk share, for every trunk that is known of.
 
     Args:
-        device: what all runs are trained on.
         trunks: by the key of the history before the first event.
     """
 
-    device: str
     trunks: Mapping[str, Sharing]
 
-    def sharing(self, config: RunConfig, length: RunLength) -> Sharing:
+    def sharing(self, trunk: History, total_steps: int) -> Sharing:
         """Return what a run is told of the others; of an unforeseen one, that there are none."""
-        trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=self.device)
-        found = self.trunks.get(trunk.key)
-        alone = Sharing(
-            trunk=trunk, watch=Watch(), steps=frozenset(), total_steps=length.total_steps
-        )
-        return found or alone
+        alone = Sharing(trunk=trunk, watch=Watch(), steps=frozenset(), total_steps=total_steps)
+        return self.trunks.get(trunk.key, alone)
+
+
+class RunLengths:
+    """Lengths of runs on corpora that are ready, each computed once.
+
+    Args:
+        prepared: by what decides over it; see ``preparation_of``.
+    """
+
+    def __init__(self, prepared: Mapping[str, Prepared]) -> None:
+        self._prepared = prepared
+        self._known: dict[str, RunLength] = {}
+
+    def __call__(self, config: RunConfig) -> RunLength:
+        of_no_weight = {"adaptation": NoAdaptation(), "optim": OptimConfig()}
+        key = config.model_copy(update=of_no_weight).fingerprint()
+        if key not in self._known:
+            prepared = self._prepared[preparation_of(config)]
+            self._known[key] = RunLength(
+                corpus_fingerprint=prepared.corpus_fingerprint,
+                total_steps=total_steps(config, prepared),
+            )
+        return self._known[key]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -83,7 +103,6 @@ def plan_sharing(
             held = wished.observations.get(own.key)
             (wished.observations[own.key],) = merge([own, *([held] if held else [])])
     return SharingPlan(
-        device=device,
         trunks={
             key: Sharing(
                 trunk=one.trunk,
@@ -102,10 +121,15 @@ def plan_sharing(
 def possible_runs(space: Space) -> list[RunConfig]:
     """Return the runs that a sweep may make, as far as that decides what they share.
 
-    All of a grid. Of other spaces every combination of the values that can be listed; a field of
-    which they can not has its lowest value. Where there are too many, the baseline alone.
+    All of a grid. Of other spaces every combination of the values that can be listed; where they
+    can not, times of events have those of evaluations, and other fields their lowest value. Where
+    there are too many, the baseline alone.
     """
-    parameters = {path: _listable(one) for path, one in space.search.space.items()}
+    every = space.base.training.evaluate_every
+    parameters = {
+        path: _listable(one, every=every if path == "adaptation.at" else None)
+        for path, one in space.search.space.items()
+    }
     try:
         combinations = grid_combinations(parameters)
     except ConfigError:  # more than MOST_COMBINATIONS
@@ -119,12 +143,17 @@ def possible_runs(space: Space) -> list[RunConfig]:
     return runs
 
 
-def _listable(parameter: Parameter) -> Parameter:
-    """Return a range of which all values can be listed; the lowest stands for the uncountable."""
+def _listable(parameter: Parameter, *, every: float | None) -> Parameter:
+    """Return a range of which all values can be listed, where there are none ``every`` so much.
+
+    Without ``every``, the lowest value stands for the uncountable.
+    """
     if parameter.choice is not None:
         return parameter
     low, high = parameter.ends
     step = parameter.step or (1 if parameter.integer is not None else None)
     if step is None or (high - low) / step >= MOST_COMBINATIONS:
-        return Parameter(choice=(low,), when=parameter.when)
+        between = [tidy(k * every) for k in range(1, math.ceil(high / every))] if every else []
+        listed = (low, *(value for value in between if low < value < high))
+        return Parameter(choice=listed, when=parameter.when)
     return parameter.model_copy(update={"step": step, "log": False})

@@ -14,6 +14,7 @@ from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
     begin_sweep,
+    check_versions,
     end_sweep,
     held_by,
     legal_name,
@@ -27,7 +28,8 @@ from tuneprune.sweep.records import TrialRecord, saved_step
 from tuneprune.sweep.resources import check_this_machine, plan_resources
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
-from tuneprune.training.run import RunSummary, prepare, train
+from tuneprune.training.run import prepare, train
+from tuneprune.training.summary import RunSummary
 
 TRIAL_ID = "run"
 
@@ -57,9 +59,9 @@ def train_single(
     contents = _contents_of(config, legal_name(name))
     with ExitStack() as held:
         unfinished = _unfinished(out, contents, held) if resume else None
-        if unfinished is None and open_folder(out, contents, restart=restart) is not None:
-            remedy = "holds this run, finished; choose another folder, or --restart to run it again"
-            raise ResultsError("out", out, remedy)
+        there = open_folder(out, contents, restart=restart) if unfinished is None else None
+        if there is not None:
+            raise _not_empty(out, there)
         several = config.training.workers > 1
         if several:
             check_this_machine(config.training)
@@ -94,11 +96,19 @@ def _unfinished(out: Path, contents: Contents, held: ExitStack) -> SweepFile | N
     if not out.exists() or not any(out.iterdir()):
         return None
     held_by(out, contents)  # no lock in a folder of something else
+    check_versions(out)
     held.enter_context(sole_use(out))
     found = held_by(out, contents)  # it may have ended before the lock was ours
     if found.finished_s is not None:
         raise ResultsError("out", out, "holds this run, finished; --restart runs it again")
     return found
+
+
+def _not_empty(out: Path, there: SweepFile) -> ResultsError:
+    remedy = "holds this run, finished; choose another folder, or --restart to run it again"
+    if there.finished_s is None:
+        remedy = "holds this run, unfinished; --resume goes on with it, or --restart moves it aside"
+    return ResultsError("out", out, remedy)
 
 
 def _begun(out: Path, contents: Contents, held: ExitStack) -> SweepFile:

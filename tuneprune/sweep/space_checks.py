@@ -26,7 +26,7 @@ def check_shares(parameters: Parameters, shared: Shared) -> None:
             remedy = "must be the same for all trials and the baseline; set it in base"
             raise ConfigError(f"search.space.{path}", path, remedy)
         if needs_preparation(path) and parameter.choice is None:
-            remedy = "must be a choice, because each value needs a corpus or features of its own"
+            remedy = "must be a choice, because each value needs a preparation of its own"
             raise ConfigError(f"search.space.{path}", list(parameter.ends), remedy)
 
 

@@ -131,6 +131,13 @@ class StageStore:
         """Return the stages of a history, the deepest first."""
         return [stage for stage in reversed(self._all()) if stage.history == history.key]
 
+    def steps(self) -> dict[str, set[int]]:
+        """Return the steps of all stages, by the key of their history."""
+        found: dict[str, set[int]] = {}
+        for stage in self._all():
+            found.setdefault(stage.history, set()).add(stage.step)
+        return found
+
     def notes(self, stage: Stage) -> Mapping[str, Any] | None:
         """Return the notes of a stage; None where it is gone or damaged."""
         content = _read(stage.path)

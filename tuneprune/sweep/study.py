@@ -1,12 +1,13 @@
 """Run a sweep from a search space to its outcome. Ray Tune runs the trials, Optuna proposes them.
 
-What a trial does is in trial.py, what is proposed in search.py, what is shown in live.py and
-what is seen of trials in watch.py.
+What a trial does is in trial.py, which one is next in queue.py, what is proposed in proposals.py,
+what is shown in live.py and what is seen of trials in watch.py.
 """
 
+import shutil
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,42 @@ from ray.tune.experiment import Trial
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster
 from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
+from tuneprune.errors import ConfigError, ResultsError
 from tuneprune.sweep.commands import shell_command
+from tuneprune.sweep.earlier import earlier_trials
 from tuneprune.sweep.folder import (
+    Contents,
+    SweepFile,
     begin_sweep,
+    check_versions,
     contents_of,
     end_sweep,
     make_room,
     open_folder,
     shown_path,
 )
+from tuneprune.sweep.history import trunk_of
 from tuneprune.sweep.interrupts import interruptible
 from tuneprune.sweep.live import LiveTable, quiet_table
+from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
+from tuneprune.sweep.preparation import preparation_of
+from tuneprune.sweep.proposals import Proposal
+from tuneprune.sweep.queue import TrialQueue
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
-from tuneprune.sweep.search import make_searcher
+from tuneprune.sweep.search import QueueSearcher, make_proposer
+from tuneprune.sweep.sharing import SharedTrial
+from tuneprune.sweep.sharing_plan import RunLengths, plan_sharing, possible_runs
 from tuneprune.sweep.space import Space, configs_to_prepare
 from tuneprune.sweep.trial import Metrics, SweepTask, run_trial
 from tuneprune.sweep.watch import TrialWatch
 from tuneprune.training import run as training
+from tuneprune.training.prepare import Prepared
 
-Prepare = Callable[[RunConfig], object]
+Prepare = Callable[[RunConfig], Prepared | None]
+
+STAGES_GB = 50.0
+"""What stages may take on disk unless it is said otherwise."""
 
 
 def run_sweep(
@@ -44,82 +61,164 @@ def run_sweep(
     *,
     out: Path,
     restart: bool = False,
+    resume: bool = False,
     max_concurrent: int | None = None,
+    share_stages: bool = True,
+    stages_gb: float = STAGES_GB,
     live: LiveTable | None = None,
     trainable: Train = training.train,
     prepare: Prepare | None = None,
 ) -> SweepOutcome:
     """Train the baselines and every trial of ``space``; keep everything under ``out``.
 
-    A sweep of the same space that ``out`` already holds finished is only read. Failed and diverged
-    trials are recorded and do not stop the sweep.
+    A sweep of the same space that ``out`` already holds is gone on with: trials that have ended
+    stay as they are, others go on from their last checkpoint. One that has finished is only read.
+    Failed and diverged trials are recorded and do not stop the sweep.
 
     Args:
         out: folder of the sweep, reachable from every machine of the cluster.
         restart: move what ``out`` holds aside to ``NAME.1``, ``NAME.2``, ... and begin anew.
+        resume: go on with a sweep that ``out`` holds; refuse to begin one.
         max_concurrent: at most so many trials at once; as many as fit, if None.
+        share_stages: train steps that several trials have in common once. The numbers are the
+            same without.
+        stages_gb: 10^9 bytes that stages may take on disk, until the sweep ends.
         live: shows trials as they run.
         trainable: trains one run; a module-level function, for it is sent to other processes.
         prepare: checks a run's input and does what all trials share, once, in this process;
-            ``training.run.prepare`` if None, with a bar if ``live`` is shown.
+            ``training.run.prepare`` if None, with a bar if ``live`` is shown. Where it returns
+            None, nothing is known of steps, and no stage is shared.
 
     Raises:
-        TunepruneError: the folder holds something else, the input is bad, or no trial fits. Then
-            nothing has been started or written.
+        TunepruneError: the folder holds something else, the input is bad, no trial fits, or
+            another process is at work there. Then nothing has been started or written.
         Interrupted: Ctrl-C or SIGTERM.
     """
     path = out.absolute()
     view = live if live is not None else quiet_table(space)
     contents = contents_of(space)
-    held = open_folder(path, contents, restart=restart)
-    if held is not None:
-        return read_outcome(path, held, space, reread=True)
-    check_this_machine(space.base.training, limit=max_concurrent)
-    prepare = prepare or partial(training.prepare, progress=view.is_shown)
-    with interruptible("interrupted outside the trials; the same command is enough to go on"):
-        for config in configs_to_prepare(space):
-            prepare(config)
-        with ray_cluster():
-            resources = plan_resources(space.base.training, cluster_nodes(), limit=max_concurrent)
-            if restart:
-                make_room(path)
-            task = SweepTask(
-                space=space,
-                sweep_id=begin_sweep(path, contents).sweep_id,
-                out=path,
-                folder=Path.cwd(),
-                train=trainable,
-                use_gpu=resources.use_gpu,
-            )
-            _run_trials(task, resources, view)
-            ended = end_sweep(path, task.sweep_id)
-        return read_outcome(path, ended, space)
+    with ExitStack() as held:
+        there = _open(path, contents, held, restart=restart, resume=resume)
+        if there is not None and there.finished_s is not None:
+            return read_outcome(path, there, space, reread=True)
+        check_this_machine(space.base.training, limit=max_concurrent)
+        prepare = prepare or partial(training.prepare, progress=view.is_shown)
+        with interruptible("interrupted outside the trials; the same command goes on"):
+            prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
+            with ray_cluster():
+                resources = plan_resources(
+                    space.base.training, cluster_nodes(), limit=max_concurrent
+                )
+                if restart:
+                    make_room(path)
+                if there is None:
+                    there = begin_sweep(path, contents)
+                    held.enter_context(sole_use(path))
+                sharers = Sharers(space, prepared if share_stages else {}, resources)
+                task = SweepTask(
+                    space=space,
+                    sweep_id=there.sweep_id,
+                    out=path,
+                    folder=Path.cwd(),
+                    train=trainable,
+                    use_gpu=resources.use_gpu,
+                    plan=sharers.plan,
+                    stages_bytes=round(stages_gb * 1e9),
+                )
+                _run_trials(task, resources, view, sharers)
+                ended = end_sweep(path, task.sweep_id)
+                _tidy(path)
+            return read_outcome(path, ended, space)
 
 
-def _run_trials(task: SweepTask, resources: TrialResources, view: LiveTable) -> None:
-    watch = TrialWatch(task, view)
+def _open(
+    out: Path, contents: Contents, held: ExitStack, *, restart: bool, resume: bool
+) -> SweepFile | None:
+    """Return the sweep that a folder holds; an unfinished one is locked, to be gone on with."""
+    if resume and restart:
+        remedy = "goes on with what the folder holds, --restart begins anew; give one of the two"
+        raise ConfigError("--resume", resume, remedy)
+    there = open_folder(out, contents, restart=restart)
+    if there is None and resume:
+        raise ResultsError("out", out, "holds no sweep to go on with; begin one without --resume")
+    if there is None or there.finished_s is not None:
+        return there
+    held.enter_context(sole_use(out))
+    check_versions(out)
+    return open_folder(out, contents, restart=False)  # it may have ended before the lock was ours
+
+
+class Sharers:
+    """What the trials of a sweep share, as far as it is known what they will be.
+
+    Args:
+        space: of the sweep.
+        prepared: by what decides over it; None and nothing at all for trials that share nothing.
+        resources: of a trial.
+    """
+
+    def __init__(
+        self, space: Space, prepared: Mapping[str, Prepared | None], resources: TrialResources
+    ) -> None:
+        known = {key: one for key, one in prepared.items() if one is not None}
+        self._device = "cuda" if resources.use_gpu else "cpu"
+        self._length_of = RunLengths(known)
+        self.plan = None
+        if known:
+            self.plan = plan_sharing(possible_runs(space), self._length_of, device=self._device)
+
+    def of(self, task: SweepTask, proposal: Proposal) -> SharedTrial | None:
+        """Return a trial with what it shares, if it can share anything."""
+        try:
+            config = task.config(proposal)
+        except ConfigError:  # its own process will say so
+            return None
+        if self.plan is None:
+            return None
+        length = self._length_of(config)
+        fingerprint = length.corpus_fingerprint
+        trunk = trunk_of(config, corpus_fingerprint=fingerprint, device=self._device)
+        return task.shared(proposal, trunk=trunk.trunk, total_steps=length.total_steps)
+
+
+def _run_trials(
+    task: SweepTask, resources: TrialResources, view: LiveTable, sharers: Sharers
+) -> None:
     command = shell_command("tuneprune", "results", "show", shown_path(task.out))
+    line = f"interrupted; the same command goes on; what there is: {command}"
+    shutil.rmtree(task.out / "ray", ignore_errors=True)  # of a sweep that was cut off
+    proposer = make_proposer(
+        task.space, study_name=task.sweep_id, journal=task.out / "study.journal"
+    )
+    earlier = earlier_trials(task.out)
+    queue = TrialQueue(
+        proposer,
+        share=partial(sharers.of, task),
+        earlier=earlier,
+        store=task.store,
+        claims=task.claims,
+        on_known=view.known,
+        most_open=None if task.space.is_grid else 2 * resources.concurrent,
+    )
+    watch = TrialWatch(task, queue, view)
     try:
-        with interruptible(f"interrupted; what there is: {command}"), view:
-            _fit(task, resources, watch)
+        with interruptible(line), view:
+            if not queue.is_done:
+                _fit(task, resources, queue, watch)
     finally:
         for line in watch.unrecorded:
             print(line, file=sys.stderr)
 
 
-def _fit(task: SweepTask, resources: TrialResources, watch: TrialWatch) -> None:
-    searcher = make_searcher(
-        task.space, study_name=task.sweep_id, journal=task.out / "study.journal"
-    )
-
+def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: TrialWatch) -> None:
     def trial(config: dict[str, Any]) -> Metrics:
         return run_trial(task, config)
 
     tuner = tune.Tuner(
         tune.with_resources(trial, _request(resources)),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=task.space.num_runs,
+            search_alg=QueueSearcher(queue),
+            num_samples=-1,  # until the queue says that all trials have ended
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,
             trial_dirname_creator=_folder_name,
@@ -130,9 +229,15 @@ def _fit(task: SweepTask, resources: TrialResources, watch: TrialWatch) -> None:
     )
     with suppress(KeyboardInterrupt):  # a second Ctrl-C, which cuts Tune's tidying up short
         tuner.fit()
-    if not watch.all_ended:  # Tune has caught a Ctrl-C, and stopped what was running
+    if not queue.is_done:  # Tune has caught a Ctrl-C, and stopped what was running
         watch.stop_running()
         raise KeyboardInterrupt
+
+
+def _tidy(out: Path) -> None:
+    """Remove what only a sweep that runs has a use for."""
+    for name in ("stages", "claims"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def _request(resources: TrialResources) -> dict[str, float]:
@@ -143,4 +248,4 @@ def _request(resources: TrialResources) -> dict[str, float]:
 
 
 def _folder_name(trial: Trial) -> str:
-    return str(trial.config["trial_id"])
+    return f"{trial.config['trial_id']}-{trial.config['segment']}"

@@ -1,4 +1,7 @@
-"""What the driver sees of trials: their progress, and the ends that they could not record."""
+"""What the driver sees of trials: their progress, and the ends that they could not record.
+
+It tells the queue how segments ended, and the screen what is new.
+"""
 
 import re
 from collections.abc import Mapping
@@ -9,35 +12,35 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from tuneprune.distributed.failures import PROCESS_DIED, process_died
-from tuneprune.errors import ResultsError
-from tuneprune.results.reader import open_results
+from tuneprune.sweep.earlier import earlier_trials
 from tuneprune.sweep.live import LiveTable
+from tuneprune.sweep.queue import MOST_DEATHS, Segment, TrialQueue
 from tuneprune.sweep.records import last_line
-from tuneprune.sweep.search import Proposal
 from tuneprune.sweep.trial import SweepTask, record_of
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 class TrialWatch(tune.Callback):
-    """Tells the table on the screen what Tune sees, and records trials that died unrecorded.
+    """Tells the queue and the screen what Tune sees, and records trials that died unrecorded.
+
+    Args:
+        task: what all trials are told.
+        queue: the trials.
+        view: the screen.
 
     Attributes:
         unrecorded: a line for each end of a trial that could not be recorded either.
     """
 
-    def __init__(self, task: SweepTask, view: LiveTable) -> None:
+    def __init__(self, task: SweepTask, queue: TrialQueue, view: LiveTable) -> None:
         self.unrecorded: list[str] = []
         self._task = task
+        self._queue = queue
         self._view = view
-        self._running: dict[str, Proposal] = {}
+        self._running: dict[str, Segment] = {}
         self._steps: dict[str, float] = {}
-        self._ended: set[str] = set()
-
-    @property
-    def all_ended(self) -> bool:
-        """Return whether every trial of the sweep has finished, diverged or failed."""
-        return len(self._ended) == self._task.space.num_runs
+        self._told: set[tuple[str, int]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave everything out of the copy that Ray Tune pickles beside its own state."""
@@ -46,9 +49,9 @@ class TrialWatch(tune.Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        proposal = Proposal.from_config(trial.config)
-        self._running[proposal.trial_id] = proposal
-        self._view.started(proposal.trial_id, proposal.values, is_baseline=proposal.is_baseline)
+        segment = Segment.from_config(trial.config)
+        self._running[segment.proposal.trial_id] = segment
+        self._view.started(segment.proposal)
 
     def on_trial_result(
         self,
@@ -65,45 +68,82 @@ class TrialWatch(tune.Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        self._end(trial.config["trial_id"], trial.last_result)
+        segment, metrics = Segment.from_config(trial.config), trial.last_result
+        if not self._is_first(segment):
+            return
+        trial_id = segment.proposal.trial_id
+        if metrics.get("status") == "waiting":
+            self._running.pop(trial_id, None)
+            self._queue.paused(trial_id, metrics["executed_steps"])
+            self._view.waiting(trial_id)
+        elif metrics.get("status") == "died":
+            self._died(segment, metrics["reason"])
+        else:
+            self._end(trial_id, metrics)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        proposal = Proposal.from_config(trial.config)
+        segment = Segment.from_config(trial.config)
+        if not self._is_first(segment):
+            return
         reason, traceback = _failure_in(trial)
-        self._record(proposal, "failed", reason, traceback)
-        self._end(proposal.trial_id, {"status": "failed", "reason": reason})
+        if reason == PROCESS_DIED:
+            self._died(segment, reason)
+        else:
+            self._fail(segment, reason, traceback)
 
     def stop_running(self) -> None:
         """Record the trials that an interrupt has cut short."""
-        for proposal in self._running.values():
-            self._record(proposal, "stopped", "interrupted")
+        for segment in self._running.values():
+            self._record(segment, "stopped", "interrupted")
+
+    def _is_first(self, segment: Segment) -> bool:
+        """Return whether this end has not been told before, as Tune may do."""
+        key = (segment.proposal.trial_id, segment.number)
+        first = key not in self._told
+        self._told.add(key)
+        return first
+
+    def _died(self, segment: Segment, reason: str) -> None:
+        """Let another process go on where one has died, unless too many have."""
+        trial_id = segment.proposal.trial_id
+        recorded = self._recorded_end(trial_id)
+        if recorded is not None:  # it died after all was done
+            self._end(trial_id, recorded)
+        elif self._queue.died(trial_id, self._steps.get(trial_id, 0)):
+            self._running.pop(trial_id, None)
+            self._view.waiting(trial_id, reason)
+        else:
+            self._fail(segment, f"{reason}, {MOST_DEATHS + 1} times at one step", None)
+
+    def _fail(self, segment: Segment, reason: str, traceback: str | None) -> None:
+        self._record(segment, "failed", reason, traceback)
+        self._end(segment.proposal.trial_id, {"status": "failed", "reason": reason})
 
     def _end(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         self._running.pop(trial_id, None)  # it is not there if its process never started
-        self._ended.add(trial_id)
+        self._queue.ended(trial_id, metrics)
         self._view.ended(trial_id, metrics)
 
     def _record(
-        self, proposal: Proposal, status: str, reason: str, traceback: str | None = None
+        self, segment: Segment, status: str, reason: str, traceback: str | None = None
     ) -> None:
         """Record an end, unless the trial itself still could. Never raises."""
+        trial_id = segment.proposal.trial_id
         try:
-            if not self._has_ended(proposal.trial_id):
-                record = record_of(self._task, proposal)
-                record.progressed(self._steps.get(proposal.trial_id, 0))
+            if self._recorded_end(trial_id) is None:
+                record = record_of(self._task, segment)
+                record.progressed(self._steps.get(trial_id, 0))
                 record.lost(status, reason, traceback)
         except Exception as error:  # whatever a callback raises, Tune would end the sweep with
-            line = f"{proposal.trial_id} {status}: {reason}; not recorded: {last_line(error)}"
+            line = f"{trial_id} {status}: {reason}; not recorded: {last_line(error)}"
             self.unrecorded.append(line)
 
-    def _has_ended(self, trial_id: str) -> bool:
-        try:
-            rows = open_results(self._task.out).table("trials").to_pylist()
-        except ResultsError:
-            return False
-        return any(row["trial_id"] == trial_id and row["status"] != "running" for row in rows)
+    def _recorded_end(self, trial_id: str) -> Mapping[str, Any] | None:
+        """Return how the trial itself says that it ended, if it could still say so."""
+        earlier = earlier_trials(self._task.out).get(trial_id)
+        return None if earlier is None else earlier.ended
 
 
 def _failure_in(trial: Trial) -> tuple[str, str | None]:

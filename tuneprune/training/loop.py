@@ -357,6 +357,7 @@ class TrainingLoop:
     def _restore(self, start: Checkpoint) -> None:
         load_optimizer_tensors(start, self.model, self.optimizer)
         self.hook.load_state_dict(start.hook)
+        self._steering.load_state_dict(start.progress["steering"])
         self.step = start.step
         self._due = start.progress["due"]
         self._meter = Meter.from_state(start.progress["meter"])

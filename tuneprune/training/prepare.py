@@ -79,6 +79,12 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     )
 
 
+def total_steps(config: RunConfig, prepared: Prepared) -> int:
+    """Return the optimizer steps of a run on what was prepared for it."""
+    batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
+    return batches.total_steps
+
+
 def count_labels(config: RunConfig) -> tuple[int, str]:
     """Return how many outputs the recogniser has, the blank included, and where that is known from.
 
@@ -155,8 +161,8 @@ def _check_adaptation(
         model = build_model(
             config.model, num_bins=config.features.num_bins, num_labels=len(labels), seed=0
         )
-    total_steps = TrainingBatches(train, labels, features, config).total_steps
-    check_settings(config.adaptation, model.prunable_modules(), total_steps)
+    steps = TrainingBatches(train, labels, features, config).total_steps
+    check_settings(config.adaptation, model.prunable_modules(), steps)
 
 
 def _take(split: Split, kept: NDArray[np.int64]) -> Split:

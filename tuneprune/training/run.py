@@ -3,7 +3,6 @@
 import math
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,40 +25,9 @@ from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
 from tuneprune.training.steering import Steering, Unsteered
+from tuneprune.training.summary import RunSummary
 
 __all__ = ["Prepared", "RunSummary", "prepare", "train"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunSummary:
-    """How a run ended. WER and CER are fractions; those of a run that did not finish are NaN.
-
-    ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
-    measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
-    is at the end, for a second of audio. ``unrecovered_events`` are adaptation events after which
-    the training loss did not come back to what it was; None without any event.
-
-    ``setup_s`` and ``train_s`` are seconds of this attempt: up to its first step, and from there
-    to the end, with all evaluations. ``left_out_utterances`` of the training split are shorter
-    than their labels. ``checkpoint`` is the folder name of the best weights; "" if there is none.
-    """
-
-    status: Literal["finished", "diverged", "paused"]
-    step: int
-    total_steps: int
-    best_step: int
-    dev_wer: float
-    dev_cer: float
-    test_wer: float
-    test_cer: float
-    params: int
-    prunable_params: int
-    multiply_adds_per_s: int
-    unrecovered_events: int | None
-    setup_s: float
-    train_s: float
-    left_out_utterances: int
-    checkpoint: str
 
 
 def train(
@@ -86,6 +54,7 @@ def train(
             of other settings, another corpus, other labels or another torch.
     """
     began = time.perf_counter()
+    steering = steering or Unsteered()
     # oneDNN reads this when it compiles its first kernel: room for those of all padded lengths.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     torch.set_num_threads(config.training.num_threads)
@@ -99,7 +68,7 @@ def train(
         recorder=recorder,
         checkpoints=checkpoint_dir,
         start=_start(config, context, prepared),
-        steering=steering or Unsteered(),
+        steering=steering,
     )
     ready = time.perf_counter()
     with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
@@ -111,7 +80,7 @@ def train(
     test = _test(config, prepared, context, recorder, loop) if finished else None
     recorder.flush()
     best = checkpoint_dir / checkpoint_name("best", loop.best.step)
-    return RunSummary(
+    summary = RunSummary(
         status=status,
         step=loop.step,
         total_steps=loop.total_steps,
@@ -129,6 +98,9 @@ def train(
         left_out_utterances=prepared.left_out,
         checkpoint=best.name if best.is_dir() else "",
     )
+    if context.rank == 0 and not loop.paused:
+        steering.ended(summary)
+    return summary
 
 
 def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused"]:

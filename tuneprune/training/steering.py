@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tuneprune.adaptation import AdaptationEvent, Watch
+from tuneprune.training.summary import RunSummary
 
 
 class Steering(Protocol):
@@ -19,6 +20,9 @@ class Steering(Protocol):
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return what the run is to know when it goes on; JSON, kept in its checkpoints."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` returned, of the checkpoint that the run goes on from."""
 
     def wants_stage(self, step: int) -> bool:
         """Return whether a stage is to be published at ``step``; the same on every rank.
@@ -36,6 +40,9 @@ class Steering(Protocol):
     def goes_on(self, event: AdaptationEvent) -> bool:
         """Return whether the run itself trains on after an event; else it pauses at once."""
 
+    def ended(self, summary: RunSummary) -> None:
+        """Take note of how the run ended. All its rows are on disk; it has not paused."""
+
 
 class Unsteered:
     """A run of its own: it leaves nothing behind for others and goes on to its end."""
@@ -45,6 +52,9 @@ class Unsteered:
     def state_dict(self) -> Mapping[str, Any]:
         return {}
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """A run of its own may go on from one that was not, as a copy of its last checkpoint."""
+
     def wants_stage(self, step: int) -> bool:
         return False
 
@@ -53,3 +63,6 @@ class Unsteered:
 
     def goes_on(self, event: AdaptationEvent) -> bool:
         return True
+
+    def ended(self, summary: RunSummary) -> None:
+        """Nobody waits for it."""

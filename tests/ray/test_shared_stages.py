@@ -1,0 +1,180 @@
+"""Sweeps on shared stages, cut off or not, end in the tables of a sweep that shares nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+
+from tuneprune.distributed.cluster import ray_cluster
+from tuneprune.results.reader import open_results
+from tuneprune.results.schema import TABLES
+from tuneprune.sweep.space import Space, build_space
+from tuneprune.sweep.study import run_sweep
+from tuneprune.testing.tones import tone_config
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+MEASURED = {
+    "step_time_s", "eval_s", "event_s", "step_time_before_s", "step_time_after_s", "train_s",
+    "setup_s", "time_s", "sweep_id", "attempt", "executed_steps", "shared_from",
+}  # fmt: skip
+
+
+def settings(corpus: Path, *, workers: int = 1, **space: Any) -> dict[str, Any]:
+    base = tone_config(
+        corpus,
+        "model.dropout=0.1",
+        "features.spec_augment={}",
+        "training.log_every_steps=2",
+        f"training.workers={workers}",
+    )
+    return {
+        "name": "tones",
+        "question": "Which delta, when, by which score?",
+        "base": base.model_dump(mode="json"),
+        "search": {
+            "sampler": {"kind": "grid"},
+            "set": {"adaptation.method": "grow_drop", "adaptation.score_every_steps": 1},
+            "space": {f"adaptation.{name}": {"choice": one} for name, one in space.items()},
+        },
+    }
+
+
+STUDY = {
+    "scorer": ["taylor", "gradient"],
+    "at_steps": [[12], [16], [12, 20]],
+    "delta": [0.2, 0.4],
+}
+SMALL = {"scorer": ["taylor", "gradient"], "at_steps": [[12]], "delta": [0.2]}
+
+
+def rows(out: Path, table: str) -> list[dict[str, Any]]:
+    found = open_results(out).table(table)
+    return found.drop_columns(sorted(MEASURED & set(found.column_names))).to_pylist()
+
+
+def same_tables(one: Path, other: Path) -> None:
+    for table in TABLES:
+        assert rows(one, table) == rows(other, table), table
+
+
+def executed(out: Path) -> tuple[int, int]:
+    """Return the steps that the trials of a sweep have trained, and those they asked for."""
+    trials = open_results(out).table("trials")
+    return sum(trials["executed_steps"].to_pylist()), sum(trials["total_steps"].to_pylist())
+
+
+@pytest.fixture(scope="module")
+def _ray() -> Iterator[None]:
+    with ray_cluster():
+        yield
+
+
+@pytest.fixture(scope="module")
+def space(tones: Path) -> Space:
+    return build_space(settings(tones, **STUDY))
+
+
+@pytest.fixture(scope="module")
+def unshared(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unshared")
+    with ray_cluster():
+        outcome = run_sweep(space, out=out, share_stages=False)
+    assert outcome.counts == {"finished": 13}
+    return out
+
+
+def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own(
+    space: Space, unshared: Path, tmp_path: Path
+) -> None:
+    with ray_cluster():
+        run_sweep(space, out=tmp_path)
+    same_tables(tmp_path, unshared)
+    steps, asked = executed(tmp_path)
+    assert executed(unshared) == (asked, asked)
+    assert steps <= 0.75 * asked
+    assert not (tmp_path / "stages").exists()
+
+
+def test_trials_of_two_workers_share_stages_too(tones: Path, tmp_path: Path) -> None:
+    study = build_space(settings(tones, workers=2, **SMALL))
+    with ray_cluster():
+        if ray.cluster_resources()["CPU"] < 2:
+            pytest.skip("two workers need two CPUs")
+        run_sweep(study, out=tmp_path / "shared")
+        run_sweep(study, out=tmp_path / "own", share_stages=False)
+    same_tables(tmp_path / "shared", tmp_path / "own")
+    steps, asked = executed(tmp_path / "shared")
+    assert steps < asked
+
+
+class Driver:
+    """A sweep as a user starts it, in a process of its own."""
+
+    def __init__(self, space: dict[str, Any], out: Path, folder: Path) -> None:
+        file = folder / "space.yaml"
+        file.write_text(yaml.safe_dump(space, sort_keys=False))
+        self.command = [sys.executable, "-m", "tuneprune", "sweep", str(file), "--out", str(out)]
+        self.out = out
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def finish(self) -> None:
+        done = subprocess.run(self.command, capture_output=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+    def kill_when(self, is_time: Callable[[], bool]) -> None:
+        """Start the sweep, and kill it with all its processes at a moment."""
+        process = self.start()
+        wait_until(is_time, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        subprocess.run(["pkill", "-9", "-f", f"{self.out}"], check=False)
+
+
+def wait_until(is_time: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not is_time():
+        assert process.poll() is None, "the sweep has ended before its time"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ended(out: Path) -> int:
+    """Return how many trials of a sweep have ended so far."""
+    names = [path.name for path in (out / "parts" / "trials").glob("t*.arrow")]
+    if not names:
+        return 0
+    status = open_results(out).table("trials")["status"].to_pylist()
+    return status.count("finished")
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "before the first event": lambda out: any((out / "parts" / "steps").glob("t00*.arrow")),
+    "once a stage is there": lambda out: any((out / "stages").glob("*-*")),
+    "when some have ended": lambda out: ended(out) >= 4,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_sweep_whose_driver_was_killed_ends_as_if_it_had_not_been(
+    tones: Path, unshared: Path, tmp_path: Path, moment: str
+) -> None:
+    out = tmp_path / "out"
+    driver = Driver(settings(tones, **STUDY), out, tmp_path)
+    driver.kill_when(lambda: MOMENTS[moment](out))
+    assert json.loads((out / "sweep.json").read_text())["finished_s"] is None
+    driver.finish()
+    same_tables(out, unshared)

@@ -1,0 +1,218 @@
+"""Trials wait for what others train, go on where it is there, and end once each."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tuneprune.adaptation import Watch
+from tuneprune.config import NoAdaptation, build_config
+from tuneprune.sweep.claims import Claims
+from tuneprune.sweep.history import History
+from tuneprune.sweep.proposals import Proposal
+from tuneprune.sweep.queue import MOST_DEATHS, Earlier, Segment, TrialQueue
+from tuneprune.sweep.sharing import Sharing
+from tuneprune.sweep.stages import StageStore
+
+TRUNK = History(trunk="a" * 16)
+BASELINE = build_config({"corpus": {"path": "none"}})
+FINISHED = {"status": "finished", "dev_wer": 0.5}
+
+
+def trial_config(*at_steps):
+    adaptation = {
+        "method": "grow_drop", "at_steps": at_steps, "delta": 0.1, "scorer": "magnitude",
+    }  # fmt: skip
+    return build_config({"corpus": {"path": "none"}, "adaptation": adaptation})
+
+
+@dataclass
+class Trial:
+    """What a queue asks of a trial that shares, without a checkpoint."""
+
+    config: object
+    store: StageStore
+    steps: frozenset[int]
+    at: tuple[History, int] = (TRUNK, 0)
+
+    @property
+    def sharing(self):
+        return Sharing(trunk=TRUNK, watch=Watch(), steps=self.steps, total_steps=100)
+
+    def place(self):
+        return self.at
+
+    def next_stage(self):
+        history, step = self.at
+        target = self.sharing.target(self.config, history)
+        return next((s for s in self.store.find(history) if step < s.step <= target), None)
+
+
+@dataclass
+class Names:
+    """A proposer of so many trials; the first one is the baseline."""
+
+    count: int
+    heard: list = field(default_factory=list)
+    next: int = 0
+
+    def propose(self):
+        if self.next == self.count:
+            return None
+        self.next += 1
+        number = self.next - 1
+        return Proposal(trial_id=f"t{number}", number=number, values={}, is_baseline=number == 0)
+
+    def told(self, trial_id, metrics):
+        self.heard.append((trial_id, metrics["status"]))
+
+
+class Sweep:
+    def __init__(self, out, configs, *, steps=(), earlier=None, **options):
+        self.store, self.claims = StageStore(out / "stages"), Claims(out / "claims")
+        self.trials = {
+            f"t{number}": Trial(config, self.store, frozenset(steps))
+            for number, config in enumerate(configs)
+        }
+        self.names = Names(len(configs))
+        self.queue = TrialQueue(
+            self.names,
+            share=lambda proposal: self.trials[proposal.trial_id],
+            earlier=earlier or {},
+            store=self.store,
+            claims=self.claims,
+            **options,
+        )
+
+    def publish(self, history, step):
+        def save(path):
+            path.mkdir()
+
+        self.store.publish(history, step, save, best=None, rows={}, notes={})
+
+    def next(self):
+        segment = self.queue.next()
+        return segment.proposal.trial_id if segment else None
+
+
+def test_of_trials_with_one_trunk_one_trains_and_others_wait_for_its_stages(tmp_path):
+    configs = [BASELINE, trial_config(30), trial_config(20)]
+    sweep = Sweep(tmp_path, configs, steps=[20, 30])
+    assert sweep.next() == "t0"
+    assert sweep.next() is None
+    sweep.publish(TRUNK, 20)
+    assert sweep.next() == "t2", "the stage that the other one waits for is not there yet"
+    assert sweep.next() is None
+    sweep.publish(TRUNK, 30)
+    assert sweep.next() == "t1"
+    assert not sweep.queue.is_done
+
+
+def test_a_trunk_that_nobody_trains_any_more_is_trained_by_the_next(tmp_path):
+    sweep = Sweep(tmp_path, [BASELINE, trial_config(30)], steps=[30])
+    assert sweep.next() == "t0"
+    sweep.queue.ended("t0", {"status": "failed"})
+    assert sweep.next() == "t1"
+    assert sweep.claims.holder(TRUNK) == "t1"
+
+
+def test_a_trial_that_paused_waits_for_whoever_is_at_its_history(tmp_path):
+    configs = [BASELINE, trial_config(20), trial_config(20)]
+    sweep = Sweep(tmp_path, configs, steps=[20])
+    sweep.publish(TRUNK, 20)
+    assert [sweep.next() for _ in range(4)] == ["t0", "t1", "t2", None]
+    after = TRUNK.after("the same outcome")
+    assert sweep.claims.take(after, "t1")
+    sweep.trials["t2"].at = (after, 20)
+    sweep.queue.paused("t2", executed_steps=7)
+    assert sweep.next() is None
+    sweep.publish(after, 100)
+    segment = sweep.queue.next()
+    assert (segment.proposal.trial_id, segment.number, segment.executed_steps) == ("t2", 1, 7)
+
+
+def test_what_nobody_publishes_is_not_waited_for(tmp_path):
+    configs = [BASELINE, trial_config(25), trial_config(15)]
+    sweep = Sweep(tmp_path, configs, steps=[20])
+    assert sweep.next() == "t0"
+    assert sweep.next() == "t2", "no stage is to be there before step 15"
+    assert sweep.next() is None, "that of step 20 is"
+    sweep.publish(TRUNK, 20)
+    assert sweep.next() == "t1"
+
+
+def test_trials_that_share_nothing_run_in_the_order_of_proposing(tmp_path):
+    names = Names(3)
+    queue = TrialQueue(
+        names,
+        share=lambda proposal: None,
+        earlier={},
+        store=StageStore(tmp_path / "stages"),
+        claims=Claims(tmp_path / "claims"),
+    )
+    found = [queue.next() for _ in range(4)]
+    assert [one and one.proposal.trial_id for one in found] == ["t0", "t1", "t2", None]
+    for trial_id in ("t1", "t0", "t2"):
+        assert not queue.is_done
+        queue.ended(trial_id, FINISHED)
+    assert queue.is_done
+    assert names.heard == [("t1", "finished"), ("t0", "finished"), ("t2", "finished")]
+
+
+def test_no_more_is_asked_for_than_may_be_open(tmp_path):
+    sweep = Sweep(tmp_path, [BASELINE] * 5, most_open=2)
+    assert sweep.next() == "t0"
+    assert sweep.names.next == 2
+    sweep.queue.ended("t0", FINISHED)
+    assert sweep.next() == "t1"
+    assert sweep.names.next == 3
+
+
+def test_a_process_that_died_is_replaced_a_few_times_while_there_is_no_progress(tmp_path):
+    sweep = Sweep(tmp_path, [BASELINE])
+    for attempt in range(MOST_DEATHS):
+        assert sweep.queue.next().attempt == attempt
+        assert sweep.queue.died("t0", 10.0)
+    for step in (20.0, 30.0, 40.0):
+        assert sweep.queue.next()
+        assert sweep.queue.died("t0", step)
+    for last in [False] * (MOST_DEATHS - 1) + [True]:
+        assert sweep.queue.next()
+        assert sweep.queue.died("t0", 40.0) is not last
+    sweep.queue.ended("t0", {"status": "failed"})
+    assert sweep.queue.is_done
+
+
+def test_what_ended_before_the_sweep_was_cut_off_is_told_and_not_trained(tmp_path):
+    Claims(tmp_path / "claims").take(TRUNK, "t0")
+    known = []
+    earlier = {
+        "t0": Earlier(attempt=0, executed_steps=100, ended=FINISHED),
+        "t1": Earlier(attempt=2, executed_steps=30, ended=None),
+    }
+    sweep = Sweep(
+        tmp_path,
+        [BASELINE, trial_config(30)],
+        earlier=earlier,
+        on_known=lambda proposal, metrics: known.append(proposal.trial_id),
+    )
+    segment = sweep.queue.next()
+    assert (segment.proposal.trial_id, segment.attempt, segment.executed_steps) == ("t1", 3, 30)
+    assert (known, sweep.names.heard) == (["t0"], [("t0", "finished")])
+
+
+@pytest.mark.parametrize("trunk", [None, "b" * 16])
+def test_a_segment_travels_as_plain_values(trunk):
+    proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]})
+    segment = Segment(
+        proposal=proposal, number=2, attempt=1, executed_steps=40, trunk=trunk, total_steps=90
+    )
+    assert Segment.from_config(segment.to_config()) == segment
+
+
+def test_a_baseline_waits_for_nothing_but_its_own_end():
+    assert isinstance(BASELINE.adaptation, NoAdaptation)
+    sharing = Sharing(trunk=TRUNK, watch=Watch(), steps=frozenset({10, 20}), total_steps=100)
+    assert sharing.goal(BASELINE, TRUNK, 0) == 100
+    assert sharing.goal(trial_config(15), TRUNK, 0) == 10
+    assert sharing.goal(trial_config(15), TRUNK, 10) is None
+    assert sharing.goal(trial_config(15), TRUNK.after("x"), 15) == 100

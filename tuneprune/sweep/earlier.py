@@ -1,0 +1,32 @@
+"""What the tables say of trials that were begun before a sweep was cut off."""
+
+from pathlib import Path
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.reader import open_results
+from tuneprune.sweep.queue import Earlier
+from tuneprune.sweep.records import METRICS
+
+_ENDS = ("finished", "diverged", "failed")
+
+
+def earlier_trials(out: Path) -> dict[str, Earlier]:
+    """Return the trials that a sweep's folder knows of, by name; none, where it has no tables yet.
+
+    Those that were running or stopped by an interrupt have not ended.
+    """
+    try:
+        trials = open_results(out).table("trials")
+    except ResultsError:  # cut off before its first row
+        return {}
+    columns = ["trial_id", "attempt", "executed_steps", "status", "reason", *METRICS]
+    return {
+        row["trial_id"]: Earlier(
+            attempt=row["attempt"],
+            executed_steps=row["executed_steps"] or 0,
+            ended={name: row[name] for name in ("status", "reason", *METRICS)}
+            if row["status"] in _ENDS
+            else None,
+        )
+        for row in trials.select(columns).to_pylist()
+    }
