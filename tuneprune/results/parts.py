@@ -134,9 +134,10 @@ def list_files(folder: Path) -> list[Path]:
         OSError: it can not be listed, except that there may be no such folder.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except FileNotFoundError:
         return []
+    return sorted(found, key=lambda path: path.name)  # paths themselves compare slowly
 
 
 def read_file(path: Path, table: str) -> pa.Table:
@@ -179,8 +180,9 @@ def _parse(path: Path, content: bytes, table: str) -> pa.Table:
 
 def _as_present(rows: pa.Table, table: str) -> pa.Table:
     """Return the rows of a file with the columns that its version lacked, null."""
+    present = set(rows.column_names)  # Arrow makes the list anew each time it is asked for
     for place, field in enumerate(TABLES[table]):
-        if field.name not in rows.column_names:
+        if field.name not in present:
             rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
     return rows
 
