@@ -127,21 +127,18 @@ class Driver:
         self.out = out
 
     def start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        return subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def finish(self) -> None:
         done = subprocess.run(self.command, capture_output=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr.decode()[-2000:]
 
     def kill_when(self, is_time: Callable[[], bool]) -> None:
-        """Start the sweep, and kill it with all its processes at a moment."""
+        """Start the sweep, and kill it at a moment. Ray ends the processes of its trials."""
         process = self.start()
         wait_until(is_time, process)
-        os.killpg(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        subprocess.run(["pkill", "-9", "-f", f"{self.out}"], check=False)
 
 
 def wait_until(is_time: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:

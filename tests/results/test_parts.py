@@ -99,9 +99,9 @@ def test_an_arrow_file_of_something_else_is_named(
 
 
 def test_a_newer_version_is_refused_with_what_to_do(sweep: Path) -> None:
-    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "3"})
+    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "4"})
     write_part(sweep / "parts" / "trials" / "newer.arrow", newer)
-    with pytest.raises(ResultsError, match="version 3, newer than 2: update tuneprune"):
+    with pytest.raises(ResultsError, match="version 4, newer than 3: update tuneprune"):
         open_results(sweep)
 
 

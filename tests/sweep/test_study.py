@@ -16,7 +16,6 @@ from tuneprune.sweep.space import build_space
 from tuneprune.sweep.study import run_sweep
 from tuneprune.sweep.trial import SweepTask
 
-
 RESOURCES = TrialResources(cpus_per_worker=1, workers=1, use_gpu=False, concurrent=2)
 
 

@@ -1,8 +1,9 @@
 """Runs that begin where another one is, or pause for it, end as if they had done it all alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from tuneprune.training.checkpoint import (
     read_checkpoint,
 )
 from tuneprune.training.context import LocalContext
-from tuneprune.training.run import RunSummary, train
+from tuneprune.training.run import train
+from tuneprune.training.summary import RunSummary
 
 SHARED = ("model.dropout=0.1", "features.spec_augment={}", "training.log_every_steps=2")
 TIMES = {"setup_s": 0.0, "train_s": 0.0, "checkpoint": ""}
@@ -45,6 +47,9 @@ class Steered:
     def state_dict(self) -> dict[str, int]:
         return {"events": len(self.events)}
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.loaded = dict(state)
+
     def wants_stage(self, step: int) -> bool:
         return step in self._steps
 
@@ -54,6 +59,9 @@ class Steered:
     def goes_on(self, event: AdaptationEvent) -> bool:
         self.events.append(event)
         return len(self.events) != self._most
+
+    def ended(self, summary: RunSummary) -> None:
+        self.summary = summary
 
 
 def run(config: RunConfig, out: Path, steering: Steered | None = None) -> RunSummary:

@@ -73,6 +73,9 @@ _TRIALS = (
     _since_2("unrecovered_events", _I32, "events", "events that did not recover", null=True),
     _since_3("executed_steps", _I64, "steps", "steps trained by this trial itself", null=True),
     _since_3("shared_from", _TEXT, "name", "trial whose stage it went on from last", null=True),
+    _since_3("replicate_of", _TEXT, "name", "trial that it repeats with another seed", null=True),
+    _since_3("real_time_factor", _F64, "s / s", "recognition time of dev per audio", null=True),
+    _since_3("violated", _TEXT, "text", "constraints that it does not keep", null=True),
 )
 
 _STEPS = (
