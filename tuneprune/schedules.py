@@ -3,6 +3,7 @@
 They keep no state and know no optimizer; a step is the number of optimizer steps finished.
 """
 
+import math
 from collections.abc import Sequence
 
 
@@ -45,6 +46,19 @@ def rewarm_factor(step: int, events: Sequence[int], length: int) -> float:
     if last is None or step >= last + length:
         return 1.0
     return (step - last + 1) / (length + 1)
+
+
+def evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
+    """Return the steps of evaluations ``every`` so much of training; the last step is one.
+
+    Args:
+        every: fraction of training; less than a step is one step.
+        total_steps: optimizer steps of the whole run.
+    """
+    every = max(every, 1 / total_steps)
+    count = math.floor(1 / every + 1e-9)
+    steps = {max(1, round(k * every * total_steps)) for k in range(1, count + 1)}
+    return frozenset(steps | {total_steps})
 
 
 def one_cycle_lr(

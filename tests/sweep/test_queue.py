@@ -9,7 +9,10 @@ from tuneprune.config import NoAdaptation, build_config
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
 from tuneprune.sweep.proposals import Proposal
-from tuneprune.sweep.queue import MOST_DEATHS, Earlier, Segment, TrialQueue
+from tuneprune.sweep.queue import MOST_DEATHS, TrialQueue
+from tuneprune.sweep.rungs import Promotions, Rungs
+from tuneprune.sweep.schedulers import Asha
+from tuneprune.sweep.segments import Earlier, Segment
 from tuneprune.sweep.sharing import Sharing
 from tuneprune.sweep.stages import StageStore
 
@@ -164,7 +167,7 @@ def test_no_more_is_asked_for_than_may_be_open(tmp_path):
     assert sweep.names.next == 2
     sweep.queue.ended("t0", FINISHED)
     assert sweep.next() == "t1"
-    assert sweep.names.next == 3
+    assert (sweep.next(), sweep.names.next) == (None, 3), "t2 waits for t1"
 
 
 def test_a_process_that_died_is_replaced_a_few_times_while_there_is_no_progress(tmp_path):
@@ -198,6 +201,65 @@ def test_what_ended_before_the_sweep_was_cut_off_is_told_and_not_trained(tmp_pat
     segment = sweep.queue.next()
     assert (segment.proposal.trial_id, segment.attempt, segment.executed_steps) == ("t1", 3, 30)
     assert (known, sweep.names.heard) == (["t0"], [("t0", "finished")])
+
+
+def judged(tmp_path, count):
+    """Return a sweep of trials that share nothing, judged at step 25, and its rungs."""
+    rungs = Rungs(tmp_path / "rungs")
+    names = Names(count)
+    queue = TrialQueue(
+        names,
+        share=lambda proposal: None,
+        earlier={},
+        store=StageStore(tmp_path / "stages"),
+        claims=Claims(tmp_path / "claims"),
+        promotions=Promotions(scheduler=Asha(first=0.25, factor=2), rungs=rungs),
+        most_open=1,
+    )
+    return queue, names, rungs
+
+
+def test_a_stopped_trial_goes_on_once_it_is_among_the_best(tmp_path):
+    queue, names, rungs = judged(tmp_path, 4)
+    for trial_id, value in [("t0", 0.3), ("t1", 0.4), ("t2", 0.5)]:
+        assert queue.next().proposal.trial_id == trial_id
+        rungs.record(25, trial_id, value)
+        stops = trial_id == "t1"  # of two, the second; of three, the best two go on
+        status = {"status": "stopped", "step": 25} if stops else FINISHED
+        queue.ended(trial_id, status)
+    segment = queue.next()
+    assert (segment.proposal.trial_id, segment.number) == ("t1", 1)
+    queue.ended("t1", FINISHED)
+    assert queue.next().proposal.trial_id == "t3"
+    queue.ended("t3", FINISHED)
+    assert queue.is_done
+    assert names.heard == [
+        ("t0", "finished"), ("t1", "stopped"), ("t2", "finished"), ("t1", "finished"),
+        ("t3", "finished"),
+    ]  # fmt: skip
+
+
+def test_what_stopped_before_the_sweep_was_cut_off_may_still_be_promoted(tmp_path):
+    rungs = Rungs(tmp_path / "rungs")
+    for trial_id, value in [("t0", 0.3), ("t1", 0.4), ("t2", 0.5)]:
+        rungs.record(25, trial_id, value)
+    stopped = {"status": "stopped", "step": 25}
+    ends = {"t0": FINISHED, "t1": stopped, "t2": stopped}
+    earlier = {name: Earlier(attempt=0, executed_steps=25, ended=end) for name, end in ends.items()}
+    queue = TrialQueue(
+        Names(3),
+        share=lambda proposal: None,
+        earlier=earlier,
+        store=StageStore(tmp_path / "stages"),
+        claims=Claims(tmp_path / "claims"),
+        promotions=Promotions(scheduler=Asha(first=0.25, factor=2), rungs=rungs),
+    )
+    assert not queue.is_done
+    segment = queue.next()
+    assert (segment.proposal.trial_id, segment.attempt) == ("t1", 1)
+    queue.ended("t1", FINISHED)
+    assert queue.next() is None
+    assert queue.is_done
 
 
 @pytest.mark.parametrize("trunk", [None, "b" * 16])

@@ -16,7 +16,8 @@ from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import trunk_of
-from tuneprune.sweep.sharing import Segment, SharedTrial, Sharing, TrialSteering, train_shared
+from tuneprune.sweep.shared_run import SharedRun, SharedSteering, train_shared
+from tuneprune.sweep.sharing import SharedTrial, Sharing
 from tuneprune.sweep.stages import StageStore
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
@@ -104,12 +105,12 @@ class Sweep:
                 ended[name] = done.summary
         return ended
 
-    def train(self, name: str) -> Segment:
+    def train(self, name: str) -> SharedRun:
         trial = self.trials[name]
         keys = {"sweep_id": "s", "trial_id": name, "attempt": 0, "seed": trial.config.seed}
         with TableWriter(self.out, **keys) as writer:
 
-            def train_on(steering: TrialSteering) -> RunSummary:
+            def train_on(steering: SharedSteering) -> RunSummary:
                 start = find_checkpoint(trial.checkpoint_dir, "last")
                 return train(
                     trial.config,

@@ -12,9 +12,10 @@ from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_swe
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.resources import TrialResources
+from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.study import run_sweep
-from tuneprune.sweep.trial import SweepTask
+from tuneprune.sweep.task import SweepTask
 
 RESOURCES = TrialResources(cpus_per_worker=1, workers=1, use_gpu=False, concurrent=2)
 
@@ -130,5 +131,5 @@ def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monke
         space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
     )
     with pytest.raises(Interrupted, match=r"what there is: .*results show"):
-        study._run_trials(task, RESOURCES, quiet_table(space), study.Sharers(space, {}, RESOURCES))
+        study._run_trials(task, RESOURCES, quiet_table(space), Sharers(space, {}, RESOURCES))
     assert capsys.readouterr().err == "t01 failed: why; not recorded: OSError\n"

@@ -10,9 +10,10 @@ from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import trial as module
 from tuneprune.sweep.proposals import Proposal
-from tuneprune.sweep.queue import Segment
+from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.space import build_space
-from tuneprune.sweep.trial import SweepTask, run_trial
+from tuneprune.sweep.task import SweepTask
+from tuneprune.sweep.trial import run_trial
 from tuneprune.training.run import RunSummary
 
 SUMMARY = RunSummary(

@@ -12,9 +12,11 @@ from tuneprune.results.reader import open_results
 from tuneprune.sweep import watch as module
 from tuneprune.sweep.live import LiveTable
 from tuneprune.sweep.proposals import Proposal
-from tuneprune.sweep.queue import MOST_DEATHS, Segment, TrialQueue
+from tuneprune.sweep.queue import MOST_DEATHS, TrialQueue
+from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.space import build_space
-from tuneprune.sweep.trial import SweepTask, record_of
+from tuneprune.sweep.task import SweepTask
+from tuneprune.sweep.trial import record_of
 from tuneprune.sweep.watch import TrialWatch, failure_of
 
 CHOSEN = {"adaptation.scorer": "magnitude", "adaptation.delta": 0.2, "adaptation.at": 0.25}

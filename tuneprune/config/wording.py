@@ -39,7 +39,11 @@ def as_config_error(error: pydantic.ValidationError, root: type[BaseModel]) -> C
 
 def _without_tags(location: Sequence[int | str]) -> list[int | str]:
     """Leave out which member of a union was meant, which pydantic puts behind the field."""
-    tags = {"adaptation": METHODS.keys(), "at": {"one", "several"}}
+    tags = {
+        "adaptation": METHODS.keys(),
+        "at": {"one", "several"},
+        "scheduler": {"asha", "median"},
+    }
     return [
         part
         for index, part in enumerate(location)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
-from tuneprune.sweep.queue import Earlier
-from tuneprune.sweep.records import METRICS
+from tuneprune.sweep.records import INTERRUPTED, METRICS
+from tuneprune.sweep.segments import Earlier
 
-_ENDS = ("finished", "diverged", "failed")
+_ENDS = ("finished", "diverged", "failed", "stopped")
 
 
 def earlier_trials(out: Path) -> dict[str, Earlier]:
@@ -19,13 +19,14 @@ def earlier_trials(out: Path) -> dict[str, Earlier]:
         trials = open_results(out).table("trials")
     except ResultsError:  # cut off before its first row
         return {}
-    columns = ["trial_id", "attempt", "executed_steps", "status", "reason", *METRICS]
+    known = ("status", "reason", "step", *METRICS)
+    columns = ["trial_id", "attempt", "executed_steps", *known]
     return {
         row["trial_id"]: Earlier(
             attempt=row["attempt"],
             executed_steps=row["executed_steps"] or 0,
-            ended={name: row[name] for name in ("status", "reason", *METRICS)}
-            if row["status"] in _ENDS
+            ended={name: row[name] for name in known}
+            if row["status"] in _ENDS and row["reason"] != INTERRUPTED
             else None,
         )
         for row in trials.select(columns).to_pylist()

@@ -12,74 +12,14 @@ from typing import Any
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
 from tuneprune.sweep.proposals import Proposal, Proposer
+from tuneprune.sweep.rungs import Promotions
+from tuneprune.sweep.segments import Earlier, Segment
 from tuneprune.sweep.sharing import SharedTrial
 from tuneprune.sweep.stages import StageStore
 
 Metrics = Mapping[str, Any]
 MOST_DEATHS = 2
 """Processes of one trial that may die at the same step; another one would most likely, too."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
-    """A stretch of one trial, to be trained now.
-
-    Args:
-        proposal: the trial.
-        number: segments of this trial before, in this process.
-        attempt: processes of the trial that were cut off before.
-        executed_steps: that the trial has trained itself before.
-        trunk: hash of the trial's history before its first event; None: it shares nothing.
-        total_steps: of the run; 0 if it shares nothing, which is when nobody needs to know.
-    """
-
-    proposal: Proposal
-    number: int = 0
-    attempt: int = 0
-    executed_steps: int = 0
-    trunk: str | None = None
-    total_steps: int = 0
-
-    def to_config(self) -> dict[str, Any]:
-        """Return what travels through Ray Tune to the trial's process."""
-        one = self.proposal
-        return {
-            "trial_id": one.trial_id,
-            "number": one.number,
-            "values": dict(one.values),
-            "is_baseline": one.is_baseline,
-            "segment": self.number,
-            **{name: getattr(self, name) for name in _NAMES},
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Segment":
-        proposal = Proposal(
-            trial_id=config["trial_id"],
-            number=config["number"],
-            values=dict(config["values"]),
-            is_baseline=config["is_baseline"],
-        )
-        more = {name: config[name] for name in _NAMES}
-        return cls(proposal=proposal, number=config["segment"], **more)
-
-
-_NAMES = ("attempt", "executed_steps", "trunk", "total_steps")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Earlier:
-    """What the tables say of a trial that was begun before this process.
-
-    Args:
-        attempt: the highest one.
-        executed_steps: that it has trained itself.
-        ended: how it ended; None, if it is to go on.
-    """
-
-    attempt: int
-    executed_steps: int
-    ended: Metrics | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,6 +33,7 @@ class _Trial:
     segments: int = 0
     deaths: int = 0
     died_at: float = -1
+    stopped_at: int = 0
     is_running: bool = False
     place: tuple[History, int] | None = None
 
@@ -110,6 +51,7 @@ class TrialQueue:
         earlier: trials that were begun before, by name.
         store: the stages of the sweep.
         claims: who trains what; nobody does when the queue begins.
+        promotions: which stopped trials go on after all; None: none does.
         on_known: is told of every trial that ended before, when it is its turn.
         most_open: trials that may wait and run at once; proposals beyond are not asked for. None:
             any number, for proposals that no outcome changes.
@@ -123,6 +65,7 @@ class TrialQueue:
         earlier: Mapping[str, Earlier],
         store: StageStore,
         claims: Claims,
+        promotions: Promotions | None = None,
         on_known: Callable[[Proposal, Metrics], None] = _ignore,
         most_open: int | None = None,
     ) -> None:
@@ -131,33 +74,40 @@ class TrialQueue:
         self._earlier = earlier
         self._store = store
         self._claims = claims
+        self._promotions = promotions
         self._on_known = on_known
         self._most_open = most_open
         self._open: dict[str, _Trial] = {}
+        self._stopped: dict[str, _Trial] = {}
+        self._is_news = True  # of a trial that was judged or has ended
         self._all_proposed = False
         claims.release_all()
 
     @property
     def is_done(self) -> bool:
-        """Return whether every trial there will be has ended."""
+        """Return whether every trial there will be has ended, and stays so."""
         self._fill()
-        return self._all_proposed and not self._open
+        return self._all_proposed and not self._open and not self._promote()
 
     def next(self) -> Segment | None:
         """Return what to train now; None while all trials run or wait, and once all have ended.
 
-        Of several, the one that was proposed first. Its history is claimed for it.
+        Of several that can go on, the one that was proposed first, then what is promoted, then what
+        is still to be proposed. Its history is claimed for it.
         """
-        self._fill()
-        stages = self._store.steps()
-        held = self._claims.held()
-        for trial in self._open.values():
-            if not trial.is_running and self._is_ready(trial, stages, held):
-                return self._begin(trial)
-        assert any(trial.is_running for trial in self._open.values()) or not self._open, (
+        ready = self._next_ready()
+        if ready is None and (self._promote() or self._fill()):
+            ready = self._next_ready()
+        if ready is not None:
+            return self._begin(ready)
+        assert not self._open or any(trial.is_running for trial in self._open.values()), (
             "a trial waits for what another one trains"
         )
         return None
+
+    def progressed(self) -> None:
+        """Take note that a trial was evaluated."""
+        self._is_news = True
 
     def paused(self, trial_id: str, executed_steps: int) -> None:
         """Take note of a segment that ended where somebody else is at what comes next."""
@@ -181,8 +131,7 @@ class TrialQueue:
     def ended(self, trial_id: str, metrics: Metrics) -> None:
         """Take note of how a trial ended."""
         self._rest(trial_id)
-        del self._open[trial_id]
-        self._proposer.told(trial_id, metrics)
+        self._close(self._open.pop(trial_id), metrics)
 
     def _begin(self, trial: _Trial) -> Segment:
         sharing = trial.shared.sharing if trial.shared else None
@@ -202,27 +151,58 @@ class TrialQueue:
         trial = self._open[trial_id]
         trial.is_running = False
         trial.place = None  # it has moved on
+        self._is_news = True
         self._claims.release(trial_id)
 
-    def _fill(self) -> None:
+    def _close(self, trial: _Trial, metrics: Metrics) -> None:
+        self._proposer.told(trial.proposal.trial_id, metrics)
+        if metrics["status"] == "stopped":
+            trial.stopped_at = int(metrics["step"])
+            self._stopped[trial.proposal.trial_id] = trial
+
+    def _fill(self) -> bool:
+        """Ask for trials as long as more may be open; return whether there is a new one."""
+        before = len(self._open)
         while not self._all_proposed and (
             self._most_open is None or len(self._open) < self._most_open
         ):
             proposal = self._proposer.propose()
             if proposal is None:
                 self._all_proposed = True
-                return
+                break
             earlier = self._earlier.get(proposal.trial_id)
-            if earlier is not None and earlier.ended is not None:
-                self._proposer.told(proposal.trial_id, earlier.ended)
-                self._on_known(proposal, earlier.ended)
-                continue
-            self._open[proposal.trial_id] = _Trial(
+            trial = _Trial(
                 proposal=proposal,
                 attempt=0 if earlier is None else earlier.attempt + 1,
                 executed_steps=0 if earlier is None else earlier.executed_steps,
                 shared=self._share(proposal),
             )
+            if earlier is not None and earlier.ended is not None:
+                self._close(trial, earlier.ended)
+                self._on_known(proposal, earlier.ended)
+            else:
+                self._open[proposal.trial_id] = trial
+        return len(self._open) > before
+
+    def _promote(self) -> bool:
+        """Open a stopped trial again that would no longer stop; return whether there is one."""
+        if self._promotions is None or not self._is_news:
+            return False
+        steps = {name: trial.stopped_at for name, trial in self._stopped.items()}
+        promoted = self._promotions.next(steps)
+        if promoted is None:
+            self._is_news = False
+            return False
+        self._open[promoted] = self._stopped.pop(promoted)
+        return True
+
+    def _next_ready(self) -> _Trial | None:
+        stages = self._store.steps()
+        held = self._claims.held()
+        for trial in self._open.values():
+            if not trial.is_running and self._is_ready(trial, stages, held):
+                return trial
+        return None
 
     def _is_ready(
         self, trial: _Trial, stages: Mapping[str, Collection[int]], held: Collection[str]

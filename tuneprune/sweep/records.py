@@ -12,6 +12,9 @@ from tuneprune.results.writer import TableWriter
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.summary import RunSummary
 
+INTERRUPTED = "interrupted"
+"""The reason of a trial that an interrupt has stopped, which goes on with the same command."""
+
 METRICS = ("dev_wer", "dev_cer", "test_wer", "test_cer")
 """Columns of the trials table that say how good a finished trial is."""
 
@@ -93,7 +96,7 @@ class TrialRecord:
             train_s=summary.train_s,
             setup_s=summary.setup_s,
             checkpoint=checkpoint,
-            reason=diverged_reason(summary),
+            reason=early_end(summary),
             **error_rates(summary),
         )
 
@@ -125,11 +128,14 @@ def last_line(error: BaseException) -> str:
     return line if len(line) <= 300 else f"{line[:297]}..."
 
 
-def diverged_reason(summary: RunSummary) -> str | None:
+def early_end(summary: RunSummary) -> str | None:
     """Return why a run ended early, or None if it did not."""
-    if summary.status != "diverged":
-        return None
-    return f"the loss was not finite after step {summary.step} of {summary.total_steps}"
+    place = f"step {summary.step} of {summary.total_steps}"
+    if summary.status == "diverged":
+        return f"the loss was not finite after {place}"
+    if summary.status == "stopped":
+        return f"others were better at {place}"
+    return None
 
 
 def error_rates(summary: RunSummary) -> dict[str, float | None]:

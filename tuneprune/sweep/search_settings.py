@@ -5,7 +5,7 @@ It checks each of these by itself; what they make together with the base is chec
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 from pydantic import Field, model_validator
@@ -14,6 +14,7 @@ from tuneprune.config import Settings, as_config_error
 from tuneprune.errors import ConfigError
 from tuneprune.sweep.grid import grid_combinations
 from tuneprune.sweep.ranges import Parameter
+from tuneprune.sweep.schedulers import AshaConfig, MedianConfig
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Search(Settings):
     trials: int = Field(ge=1, description="beside the baselines, which are always trained")
     objective: Objective = Objective()
     sampler: SamplerConfig
+    scheduler: Annotated[AshaConfig | MedianConfig, Field(discriminator="kind")] | None = None
     shared: dict[str, Any] = Field({}, alias="set")
     space: dict[str, Parameter] = Field(min_length=1)
 

@@ -6,7 +6,7 @@ what is shown in live.py and what is seen of trials in watch.py.
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -32,20 +32,19 @@ from tuneprune.sweep.folder import (
     open_folder,
     shown_path,
 )
-from tuneprune.sweep.history import trunk_of
 from tuneprune.sweep.interrupts import interruptible
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.preparation import preparation_of
-from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.queue import TrialQueue
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
+from tuneprune.sweep.rungs import Promotions
 from tuneprune.sweep.search import QueueSearcher, make_proposer
-from tuneprune.sweep.sharing import SharedTrial
-from tuneprune.sweep.sharing_plan import RunLengths, plan_sharing, possible_runs
+from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.space import Space, configs_to_prepare
-from tuneprune.sweep.trial import Metrics, SweepTask, run_trial
+from tuneprune.sweep.task import SweepTask
+from tuneprune.sweep.trial import Metrics, run_trial
 from tuneprune.sweep.watch import TrialWatch
 from tuneprune.training import run as training
 from tuneprune.training.prepare import Prepared
@@ -148,39 +147,6 @@ def _open(
     return open_folder(out, contents, restart=False)  # it may have ended before the lock was ours
 
 
-class Sharers:
-    """What the trials of a sweep share, as far as it is known what they will be.
-
-    Args:
-        space: of the sweep.
-        prepared: by what decides over it; None and nothing at all for trials that share nothing.
-        resources: of a trial.
-    """
-
-    def __init__(
-        self, space: Space, prepared: Mapping[str, Prepared | None], resources: TrialResources
-    ) -> None:
-        known = {key: one for key, one in prepared.items() if one is not None}
-        self._device = "cuda" if resources.use_gpu else "cpu"
-        self._length_of = RunLengths(known)
-        self.plan = None
-        if known:
-            self.plan = plan_sharing(possible_runs(space), self._length_of, device=self._device)
-
-    def of(self, task: SweepTask, proposal: Proposal) -> SharedTrial | None:
-        """Return a trial with what it shares, if it can share anything."""
-        try:
-            config = task.config(proposal)
-        except ConfigError:  # its own process will say so
-            return None
-        if self.plan is None:
-            return None
-        length = self._length_of(config)
-        fingerprint = length.corpus_fingerprint
-        trunk = trunk_of(config, corpus_fingerprint=fingerprint, device=self._device)
-        return task.shared(proposal, trunk=trunk.trunk, total_steps=length.total_steps)
-
-
 def _run_trials(
     task: SweepTask, resources: TrialResources, view: LiveTable, sharers: Sharers
 ) -> None:
@@ -197,6 +163,7 @@ def _run_trials(
         earlier=earlier,
         store=task.store,
         claims=task.claims,
+        promotions=_promotions(task),
         on_known=view.known,
         most_open=None if task.space.is_grid else 2 * resources.concurrent,
     )
@@ -208,6 +175,13 @@ def _run_trials(
     finally:
         for line in watch.unrecorded:
             print(line, file=sys.stderr)
+
+
+def _promotions(task: SweepTask) -> Promotions | None:
+    scheduler = task.space.search.scheduler
+    if scheduler is None or not scheduler.promote:
+        return None
+    return Promotions(scheduler=scheduler.build(), rungs=task.rungs)
 
 
 def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: TrialWatch) -> None:
@@ -236,7 +210,7 @@ def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: T
 
 def _tidy(out: Path) -> None:
     """Remove what only a sweep that runs has a use for."""
-    for name in ("stages", "claims"):
+    for name in ("stages", "claims", "rungs"):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

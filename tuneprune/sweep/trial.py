@@ -5,7 +5,6 @@ It starts no process, except that a run of several workers is handed to Ray Trai
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,91 +15,20 @@ from ray import tune
 
 from tuneprune.config import RunConfig
 from tuneprune.distributed.failures import WorkerDiedError
-from tuneprune.distributed.ray_train import Train, run_workers
+from tuneprune.distributed.ray_train import run_workers
 from tuneprune.errors import ConfigError
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.claims import Claims
-from tuneprune.sweep.history import History
-from tuneprune.sweep.proposals import Proposal
-from tuneprune.sweep.queue import Segment
-from tuneprune.sweep.records import TrialRecord, diverged_reason, error_rates, saved_step
-from tuneprune.sweep.sharing import SharedTrial, train_shared
-from tuneprune.sweep.sharing_plan import SharingPlan
-from tuneprune.sweep.space import Space, baseline_config, build_trial_config
-from tuneprune.sweep.stages import StageStore
+from tuneprune.sweep.records import TrialRecord, early_end, error_rates, saved_step
+from tuneprune.sweep.rungs import JudgedSteering
+from tuneprune.sweep.segments import Segment
+from tuneprune.sweep.shared_run import train_shared
+from tuneprune.sweep.task import SweepTask
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.steering import Steering
 from tuneprune.training.summary import RunSummary
 
 Metrics = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SweepTask:
-    """What all trials of a sweep are told; travels to them by Ray's own serialisation.
-
-    Args:
-        out: folder of the sweep, absolute.
-        folder: where the sweep was started; relative paths of configs begin there.
-        train: what trains one run.
-        use_gpu: every worker has a GPU of its own.
-        plan: what trials share; None: every trial trains all of its steps.
-        stages_bytes: what the stages may take on disk.
-    """
-
-    space: Space
-    sweep_id: str
-    out: Path
-    folder: Path
-    train: Train
-    use_gpu: bool
-    plan: SharingPlan | None = None
-    stages_bytes: int | None = None
-
-    @property
-    def store(self) -> StageStore:
-        """Return the stages of the sweep."""
-        return StageStore(self.out / "stages", budget_bytes=self.stages_bytes)
-
-    @property
-    def claims(self) -> Claims:
-        """Return who trains what."""
-        return Claims(self.out / "claims")
-
-    def config(self, proposal: Proposal) -> RunConfig:
-        """Return the run to train.
-
-        Raises:
-            ConfigError: the proposed values do not go together.
-        """
-        if proposal.is_baseline:
-            return baseline_config(self.space, proposal.values)
-        return build_trial_config(self.space, proposal.values)
-
-    def checkpoint_dir(self, trial_id: str) -> Path:
-        """Return the folder of a trial's checkpoints."""
-        return self.out / "checkpoints" / trial_id
-
-    def shared(
-        self, proposal: Proposal, *, trunk: str | None, total_steps: int
-    ) -> SharedTrial | None:
-        """Return a trial with what it shares; None for one without a trunk.
-
-        Raises:
-            ConfigError: the proposed values do not go together.
-        """
-        if self.plan is None or trunk is None:
-            return None
-        return SharedTrial(
-            trial_id=proposal.trial_id,
-            config=self.config(proposal),
-            sharing=self.plan.sharing(History(trunk=trunk), total_steps),
-            out=self.out,
-            checkpoint_dir=self.checkpoint_dir(proposal.trial_id),
-            store=self.store,
-            claims=self.claims,
-        )
 
 
 def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
@@ -169,11 +97,13 @@ def _train(
     """Train a trial to its end, or until it has to wait for another one; None then."""
     train = partial(_train_alone, task, segment, config, writer, record)
     shared = task.shared(segment.proposal, trunk=segment.trunk, total_steps=segment.total_steps)
+    judge = task.judge(segment.proposal, config)
     if shared is None:
-        summary = train(None)
-        record.executed(summary.step, shared_from=None)
+        before = saved_step(task.checkpoint_dir(segment.proposal.trial_id))
+        summary = train(None if judge is None else JudgedSteering(judge))
+        record.executed(summary.step - before, shared_from=None)
         return summary
-    done = train_shared(shared, writer, train)
+    done = train_shared(shared, writer, train, judge)
     record.executed(done.executed_steps, shared_from=done.shared_from)
     return done.summary
 
@@ -228,6 +158,6 @@ def _train_alone(
 
 def _last_metrics(summary: RunSummary) -> Metrics:
     found: Metrics = {**error_rates(summary)}
-    found |= {"status": summary.status, "reason": diverged_reason(summary)}
+    found |= {"status": summary.status, "reason": early_end(summary)}
     found |= {"step": summary.step, "total_steps": summary.total_steps}
     return {name: value for name, value in found.items() if value is not None}

@@ -14,9 +14,11 @@ from ray.tune.experiment import Trial
 from tuneprune.distributed.failures import PROCESS_DIED, process_died
 from tuneprune.sweep.earlier import earlier_trials
 from tuneprune.sweep.live import LiveTable
-from tuneprune.sweep.queue import MOST_DEATHS, Segment, TrialQueue
-from tuneprune.sweep.records import last_line
-from tuneprune.sweep.trial import SweepTask, record_of
+from tuneprune.sweep.queue import MOST_DEATHS, TrialQueue
+from tuneprune.sweep.records import INTERRUPTED, last_line
+from tuneprune.sweep.segments import Segment
+from tuneprune.sweep.task import SweepTask
+from tuneprune.sweep.trial import record_of
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
@@ -63,6 +65,7 @@ class TrialWatch(tune.Callback):
     ) -> None:
         trial_id = trial.config["trial_id"]
         self._steps[trial_id] = result.get("step", self._steps.get(trial_id, 0))
+        self._queue.progressed()
         self._view.progressed(trial_id, result)
 
     def on_trial_complete(
@@ -96,7 +99,7 @@ class TrialWatch(tune.Callback):
     def stop_running(self) -> None:
         """Record the trials that an interrupt has cut short."""
         for segment in self._running.values():
-            self._record(segment, "stopped", "interrupted")
+            self._record(segment, "stopped", INTERRUPTED)
 
     def _is_first(self, segment: Segment) -> bool:
         """Return whether this end has not been told before, as Tune may do."""

@@ -15,6 +15,7 @@ from tuneprune.adaptation import build_hook
 from tuneprune.config import RunConfig
 from tuneprune.models.ctc import CtcModel, build_model
 from tuneprune.models.frontend import multiply_adds_per_s
+from tuneprune.schedules import evaluation_steps
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.checkpoint import (
     Checkpoint,
@@ -43,8 +44,8 @@ from tuneprune.training.reduce import (
 from tuneprune.training.steering import Steering
 from tuneprune.training.step import backward, seed_step
 
-Due = Literal["event", "evaluation"] | None
-"""What is still to be done at the present step: what comes there, from the event or after it."""
+Due = Literal["event", "evaluation", "verdict"] | None
+"""What is still to be done at the present step: this, and what comes after it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -130,19 +131,22 @@ class TrainingLoop:
         self.best = Best()
         self.diverged = False
         self.paused = False
+        self.stopped = False
         self._due: Due = None
         self.unrecovered_events: int | None = None
+        self._events = 0
         self._last_loss = math.nan
+        self._last_rates = (math.nan, math.nan)  # WER and CER of the last evaluation
         self._recovery = RecoveryWatch(recovery_window(self.total_steps))
         self._meter = Meter()
         if start is not None:
             self._restore(start)
         if context.world_size > 1:
             agree("initial weights", weights_fingerprint(self.model), context.world_size)
-        self._evaluate_at = _evaluation_steps(config.training.evaluate_every, self.total_steps)
+        self._evaluate_at = evaluation_steps(config.training.evaluate_every, self.total_steps)
 
     def run(self, progress: TrainingProgress) -> None:
-        """Train from the present step to the end, or until the loss diverges or it pauses.
+        """Train to the end, or until the loss diverges, it pauses, or it is stopped.
 
         Raises:
             StructureError, ResourceError: at an event, as the class says.
@@ -151,7 +155,7 @@ class TrainingLoop:
             self._recorder.allocation(0, self.model.prunable_modules())
         self.model.train()
         self._arrive(progress)
-        while self.step < self.total_steps and not self.paused:
+        while self.step < self.total_steps and not (self.paused or self.stopped):
             began = time.perf_counter()
             if not self._train_step():
                 self.diverged = True
@@ -214,7 +218,7 @@ class TrainingLoop:
         self.optimizer.zero_grad(set_to_none=True)
 
     def _arrive(self, progress: TrainingProgress) -> None:
-        """Do what is due once a step is made: publish it, adapt, evaluate."""
+        """Do what is due once a step is made: publish it, adapt, evaluate, ask for a verdict."""
         if self._due == "event":
             if self._steering.wants_stage(self.step):
                 self._publish()
@@ -224,8 +228,12 @@ class TrainingLoop:
                 return
             self._due = "evaluation"
         if self._due == "evaluation":
+            self._due = None
             if self.step in self._evaluate_at:
                 self._evaluate(progress)
+                self._due = "verdict"
+        if self._due == "verdict":
+            self._ask_for_verdict()
             self._due = None
 
     def _publish(self) -> None:
@@ -248,6 +256,7 @@ class TrainingLoop:
         agree("adaptation plan", plan.fingerprint(), self._context.world_size)
         macs_before = self.multiply_adds_per_s()
         event = self.hook.apply(plan, self.step)
+        self._events = event.event + 1
         if not plan.is_empty:
             self.best = Best()
         self._recorder.event(
@@ -269,6 +278,15 @@ class TrainingLoop:
             f"parameters {event.params_before:,} -> {event.params_after:,}"
         )
 
+    def _ask_for_verdict(self) -> None:
+        """Ask whether it goes on, but not while it recovers: that says nothing of how it ends."""
+        asks = self._steering.wants_verdict(self.step, self.total_steps, events=self._events)
+        if asks and not self._recovery.is_open:
+            wer, cer = self._last_rates
+            self.stopped = from_rank_0(
+                lambda: self._steering.stops(self.step, wer, cer), self._context
+            )
+
     def _settle(self, recovery: Recovery | None, progress: TrainingProgress) -> None:
         if recovery is None:
             return
@@ -287,8 +305,9 @@ class TrainingLoop:
         if result.wer < self.best.wer:
             self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
             self._save("best", with_optimizer=False)
+        self._last_rates = (result.wer, result.cer)
         self._meter = Meter()  # its row was written with the step
-        last = self._save("last", with_optimizer=True)
+        last = self._save("last", with_optimizer=True, due="verdict")
         if last is not None:  # only now: until it was there, the one before named its own best
             keep_only(self.checkpoints, {last.name, checkpoint_name("best", self.best.step)})
         progress.evaluated(self.step, result.wer)
@@ -347,8 +366,10 @@ class TrainingLoop:
                 "steering": dict(self._steering.state_dict()),
                 "best": asdict(self.best),
                 "last_loss": self._last_loss,
+                "last_rates": list(self._last_rates),
                 "meter": self._meter.state_dict(),
                 "recovery": self._recovery.state_dict(),
+                "events": self._events,
                 "unrecovered_events": self.unrecovered_events,
                 "corpus_fingerprint": self._prepared.corpus_fingerprint,
             },
@@ -363,7 +384,10 @@ class TrainingLoop:
         self._meter = Meter.from_state(start.progress["meter"])
         self.best = Best(**start.progress["best"])
         self._last_loss = start.progress["last_loss"]
+        wer, cer = start.progress["last_rates"]
+        self._last_rates = (wer, cer)
         self._recovery.load_state_dict(start.progress["recovery"])
+        self._events = start.progress["events"]
         self.unrecovered_events = start.progress["unrecovered_events"]
 
 
@@ -376,11 +400,3 @@ def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | No
         num_labels=len(prepared.labels.labels),
         seed=config.seed,
     )
-
-
-def _evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
-    every = max(every, 1 / total_steps)
-    count = math.floor(1 / every + 1e-9)
-    return frozenset({max(1, round(k * every * total_steps)) for k in range(1, count + 1)}) | {
-        total_steps
-    }

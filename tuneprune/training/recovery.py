@@ -116,6 +116,11 @@ class RecoveryWatch:
         assert step == watched.event_step + watched.steps, "every step is taken in"
         return self._settled(watched, recovered=False)
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether an event is watched whose loss is not back yet."""
+        return self._watched is not None
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that decides what is settled, as JSON holds it exactly; no times."""
         watched = None if self._watched is None else asdict(self._watched)

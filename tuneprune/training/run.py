@@ -103,9 +103,11 @@ def train(
     return summary
 
 
-def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused"]:
+def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused", "stopped"]:
     if loop.diverged:
         return "diverged"
+    if loop.stopped:
+        return "stopped"
     return "paused" if loop.paused else "finished"
 
 

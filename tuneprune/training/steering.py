@@ -40,6 +40,26 @@ class Steering(Protocol):
     def goes_on(self, event: AdaptationEvent) -> bool:
         """Return whether the run itself trains on after an event; else it pauses at once."""
 
+    def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
+        """Return whether the run may be stopped after the evaluation at ``step``; as above.
+
+        Args:
+            step: finished steps.
+            total_steps: of the run.
+            events: adaptation events that the run has gone through.
+        """
+
+    def stops(self, step: int, wer: float, cer: float) -> bool:
+        """Return whether the run stops after an evaluation; its last checkpoint is there.
+
+        It is not asked between an event and the recovery of the training loss.
+
+        Args:
+            step: finished steps.
+            wer: word error rate on dev, a fraction.
+            cer: character error rate, likewise.
+        """
+
     def ended(self, summary: RunSummary) -> None:
         """Take note of how the run ended. All its rows are on disk; it has not paused."""
 
@@ -63,6 +83,12 @@ class Unsteered:
 
     def goes_on(self, event: AdaptationEvent) -> bool:
         return True
+
+    def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
+        return False
+
+    def stops(self, step: int, wer: float, cer: float) -> bool:
+        raise AssertionError("no verdict was wanted")
 
     def ended(self, summary: RunSummary) -> None:
         """Nobody waits for it."""

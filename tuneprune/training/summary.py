@@ -18,7 +18,7 @@ class RunSummary:
     than their labels. ``checkpoint`` is the folder name of the best weights; "" if there is none.
     """
 
-    status: Literal["finished", "diverged", "paused"]
+    status: Literal["finished", "diverged", "paused", "stopped"]
     step: int
     total_steps: int
     best_step: int
