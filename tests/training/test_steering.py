@@ -1,9 +1,9 @@
 """Runs that begin where another one is, or pause for it, end as if they had done it all alone."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from tuneprune.training.checkpoint import (
 )
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import train
+from tuneprune.training.steering import Unsteered
 from tuneprune.training.summary import RunSummary
 
 SHARED = ("model.dropout=0.1", "features.spec_augment={}", "training.log_every_steps=2")
@@ -35,7 +36,7 @@ def adapted(tones: Path, at_steps: str = "[4]", scorer: str = "taylor") -> RunCo
     return tone_config(tones, *SHARED, f"adaptation={{{event}, score_every_steps: 1}}")
 
 
-class Steered:
+class Steered(Unsteered):
     """Publishes at given steps, and pauses after as many events as it is told to."""
 
     def __init__(self, out: Path, *, steps: tuple[int, ...], events: int | None = None) -> None:
@@ -47,9 +48,6 @@ class Steered:
     def state_dict(self) -> dict[str, int]:
         return {"events": len(self.events)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.loaded = dict(state)
-
     def wants_stage(self, step: int) -> bool:
         return step in self._steps
 
@@ -59,9 +57,6 @@ class Steered:
     def goes_on(self, event: AdaptationEvent) -> bool:
         self.events.append(event)
         return len(self.events) != self._most
-
-    def ended(self, summary: RunSummary) -> None:
-        self.summary = summary
 
 
 def run(config: RunConfig, out: Path, steering: Steered | None = None) -> RunSummary:
@@ -155,3 +150,57 @@ def test_an_adopted_checkpoint_is_the_adopters_and_shares_its_tensors(
     assert (found.step, found.config, found.hook) == (3, config, hook)
     theirs = steering.stages / "3" / "model.safetensors"
     assert (adopted / "model.safetensors").samefile(theirs)
+
+
+class Strict(Unsteered):
+    """Stops a run at the given evaluations, each time it is asked, and remembers what it saw."""
+
+    def __init__(self, *steps: int) -> None:
+        self._steps = steps
+        self.asked: list[tuple[int, int, float, float]] = []
+        self._events = 0
+
+    def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
+        self._events = events
+        return True
+
+    def stops(self, step: int, wer: float, cer: float) -> bool:
+        self.asked.append((step, self._events, wer, cer))
+        return step in self._steps
+
+
+def test_a_stopped_run_that_is_promoted_ends_as_if_it_had_not_been_stopped(
+    tones: Path, tmp_path: Path
+) -> None:
+    config = adapted(tones, "[3]", "taylor")
+    whole = run(config, tmp_path / "whole"), tmp_path / "whole"
+    out = tmp_path / "stopped"
+    evaluated = rows(tmp_path / "whole", "evaluations", after=-1)
+    dev = {row["step"]: (row["wer"], row["cer"]) for row in evaluated if row["split"] == "dev"}
+    stop = sorted(dev)[1]
+    first = Strict(stop)
+    stopped = run(config, out, first)
+    assert (stopped.status, stopped.step) == ("stopped", stop)
+    assert math.isnan(stopped.dev_wer)
+    again = Strict()
+    ended = run(config, out, again)
+    assert_same_end(whole, (ended, out))
+    for table in ("steps", "evaluations", "recoveries", "adaptations", "allocations"):
+        assert rows(out, table, after=-1) == rows(tmp_path / "whole", table, after=-1)
+    asked = [*first.asked, *again.asked]
+    assert again.asked[0][0] == stop, "a verdict that was cut off is asked for again"
+    assert all(dev[step] == (wer, cer) for step, _, wer, cer in asked)
+
+
+def test_a_run_is_not_judged_while_it_recovers(tones: Path, tmp_path: Path) -> None:
+    config = adapted(tones, "[6]", "taylor")
+    steering = Strict()
+    run(config, tmp_path, steering)
+    (recovery,) = rows(tmp_path, "recoveries", after=-1)
+    back = 6 + recovery["recovery_steps"] if recovery["recovered"] else math.inf
+    evaluated = rows(tmp_path, "evaluations", after=-1)
+    dev = [row["step"] for row in evaluated if row["split"] == "dev"]
+    recovering = [step for step in dev if 6 <= step < back]
+    assert recovering, "else this shows nothing"
+    assert [step for step, *_ in steering.asked] == [step for step in dev if step not in recovering]
+    assert all(events == (step >= 6) for step, events, *_ in steering.asked)
