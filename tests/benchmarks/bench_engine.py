@@ -19,7 +19,7 @@ from comparing import Bar, Comparison, Row, Size, take_turns
 if TYPE_CHECKING:
     from tuneprune.sweep.space import Space
 
-_AT_ONCE = min(2, os.cpu_count() or 1)
+AT_ONCE = min(2, os.cpu_count() or 1)
 
 
 def compare(*, size: Size) -> list[Row]:
@@ -39,7 +39,7 @@ def compare(*, size: Size) -> list[Row]:
         )
     return [
         Comparison(
-            what=f"empty trial, {_AT_ONCE} at once / TorchTrainer",
+            what=f"empty trial, {AT_ONCE} at once / TorchTrainer",
             ours=[seconds / trials for seconds in taken["ours"]],
             baseline=[seconds / trials for seconds in taken["plain"]],
             bar=Bar(kind="value", limit=1.0),
@@ -51,13 +51,13 @@ def _sweep(out: Path, trials: int) -> float:
     """Return the seconds of a sweep of so many trials, the baseline being one of them."""
     from tuneprune.sweep.study import run_sweep
 
-    space = _space(trials)
+    space = space_of_nothing(trials)
     began = time.perf_counter()
     outcome = run_sweep(
         space,
         out=out,
-        max_concurrent=_AT_ONCE,
-        trainable=_training_of_nothing(),
+        max_concurrent=AT_ONCE,
+        trainable=training_of_nothing(),
         prepare=lambda config: None,
     )
     seconds = time.perf_counter() - began
@@ -66,7 +66,7 @@ def _sweep(out: Path, trials: int) -> float:
     return seconds
 
 
-def _space(trials: int) -> "Space":
+def space_of_nothing(trials: int) -> "Space":
     from tuneprune.sweep.space import build_space
 
     return build_space(
@@ -81,13 +81,13 @@ def _space(trials: int) -> "Space":
             "search": {
                 "trials": trials - 1,
                 "sampler": {"kind": "random", "seed": 1},
-                "space": {"seed": {"int": [1, 1000]}},
+                "space": {"seed": {"int": [1, 1_000_000]}},
             },
         }
     )
 
 
-def _training_of_nothing() -> Callable[..., Any]:
+def training_of_nothing() -> Callable[..., Any]:
     """Return a training that only reports; made here, so that Ray sends its code."""
 
     def train(config, context, *, writer, checkpoint_dir, progress=False):
@@ -139,7 +139,7 @@ def _plain(out: Path, trials: int) -> float:
         # The trial only waits: with whole CPUs, trials would keep their own workers out.
         tune.with_resources(trial, {"CPU": 0.01}),
         param_space={"number": tune.grid_search(list(range(trials)))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=_AT_ONCE),
+        tune_config=tune.TuneConfig(max_concurrent_trials=AT_ONCE),
         run_config=tune.RunConfig(storage_path=storage, name="tune", verbose=0),
     )
     with interruptible("interrupted"):  # Tune leaves its own handler of Ctrl-C behind

@@ -47,7 +47,7 @@ _TONES = {"full": 1600, "quick": 300, "tiny": 6}
 def compare(*, size: Size) -> list[Row]:
     """Train on AN4, or 1,600 tones, five times in turn; on 300 tones, three times, if quick."""
     with tempfile.TemporaryDirectory(prefix="tp-") as folder:
-        name, config = _corpus(Path(folder), size)
+        name, config = corpus_of(Path(folder), size)
         repeats = {"full": 5, "quick": 3, "tiny": 1}[size]
         try:
             return _compare_epochs(Path(folder), name, config, repeats=repeats)
@@ -78,7 +78,7 @@ def _compare_epochs(folder: Path, name: str, config: RunConfig, *, repeats: int)
     ]
 
 
-def _corpus(folder: Path, size: Size) -> tuple[str, RunConfig]:
+def corpus_of(folder: Path, size: Size) -> tuple[str, RunConfig]:
     """Make the corpus; return its name and a run of one epoch on it."""
     an4 = an4_config()
     settings = an4.model_dump()

@@ -28,8 +28,10 @@ import bench_engine
 import bench_epoch
 import bench_event
 import bench_hook
+import bench_many
 import bench_padding
 import bench_query
+import bench_sharing
 import bench_step
 import torch
 from comparing import Row, Size
@@ -46,6 +48,8 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "epoch": bench_epoch.compare,
     "query": bench_query.compare,
     "engine": bench_engine.compare,
+    "many": bench_many.compare,
+    "sharing": bench_sharing.compare,
 }
 _LEGEND = """\
 Medians, ± half the width of the middle half. d=96 x 4: model width x blocks. Ratio: baseline over

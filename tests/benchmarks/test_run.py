@@ -6,8 +6,11 @@ import io
 import pytest
 from rich.console import Console
 
-NAMES = ("step", "compile", "hook", "event", "after_event", "padding", "epoch", "query", "engine")
-WITH_RAY = ("query", "engine")  # the first only reads its files
+NAMES = (
+    "step", "compile", "hook", "event", "after_event", "padding", "epoch", "query", "engine",
+    "many", "sharing",
+)  # fmt: skip
+WITH_RAY = ("query", "engine", "many", "sharing")  # the first only reads its files
 
 
 @pytest.fixture
