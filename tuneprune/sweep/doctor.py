@@ -20,6 +20,7 @@ from tuneprune.distributed.cluster import cluster_nodes
 from tuneprune.distributed.nodes import NoAnswer, ask_nodes
 from tuneprune.errors import CorpusError, ResourceError, ResultsError, TunepruneError
 from tuneprune.sweep.disk import CheckpointSize, CheckpointSizes, checkpoints_bytes
+from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.findings import Finding, ok, problem, raise_problem
 from tuneprune.sweep.node_checks import (
     check_answers,
@@ -53,16 +54,17 @@ def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None
         max_concurrent: at most so many trials at once.
     """
     if space is None:
-        return [*_check_nodes(out, {}, needed=None, memory=None), _check_torchaudio()]
+        return [*_check_nodes(out, {}), _check_torchaudio()]
     fit, resources = _check_fit(space, max_concurrent)
     corpora, fingerprints = _check_corpora_here(space)
     labels, sizes = _check_labels(space)
-    needed = memory = None
+    needed = memory = stages = None
     if sizes is not None:
+        stages = dry_run(space).sharing.stages_bytes
         needed = checkpoints_bytes(space, sizes)
         memory = _state_bytes(sizes(baseline_config(space)), resources) if resources else None
     return [
-        *_check_nodes(out, fingerprints, needed=needed, memory=memory),
+        *_check_nodes(out, fingerprints, needed=needed, stages=stages, memory=memory),
         fit,
         *corpora,
         *labels,
@@ -99,13 +101,18 @@ def refuse_unfit_cluster(
     if known and None not in prepared.values():
         needed = checkpoints_bytes(space, CheckpointSizes(labels))
         left = max(0, needed - _taken(out / "checkpoints"))
-    raise_problem(_check_nodes(out, fingerprints, needed=left, memory=None))
+    raise_problem(_check_nodes(out, fingerprints, needed=left))
 
 
 def _check_nodes(
-    out: Path, fingerprints: Mapping[Path, str], *, needed: int | None, memory: int | None
+    out: Path,
+    fingerprints: Mapping[Path, str],
+    *,
+    needed: int | None = None,
+    stages: int | None = None,
+    memory: int | None = None,
 ) -> list[Finding]:
-    """Ask every node, and judge what they say."""
+    """Ask every node, and judge what they say; see ``check_disk`` and ``check_memory``."""
     token = uuid.uuid4().hex
     try:
         answers, seen = _ask(out, token, tuple(fingerprints))
@@ -123,7 +130,7 @@ def _check_nodes(
         check_processors(reports),
         check_folder(out, token, reports, seen),
         *check_files(out, reports),
-        check_disk(out, reports, needed=needed, stages=None),
+        check_disk(out, reports, needed=needed, stages=stages),
         check_memory(reports, needed=memory),
         *([store] if store else []),
         *check_corpora(fingerprints, reports),

@@ -12,17 +12,22 @@ from typing import Any
 from tuneprune.config import GrowDropConfig, RunConfig
 from tuneprune.data.corpus import is_corpus
 from tuneprune.distributed.cluster import this_machine
-from tuneprune.errors import ResourceError, TunepruneError
+from tuneprune.errors import ConfigError, ResourceError, TunepruneError
 from tuneprune.models.describe import ModelDescription, describe_model
 from tuneprune.structure.cost import exchange_budget
 from tuneprune.sweep.grid import outside_adaptation
 from tuneprune.sweep.optuna_study import StudyProposer
+from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config, configs_to_prepare
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 DRAWS = 5
+"""Proposals of a sampler that are shown."""
+
+MOST_DRAWN = 40
+"""Proposals by which it is judged what trials share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +82,10 @@ class DryRun:
         models: distinct models of ``runs``.
         exchanges: distinct exchanges of ``runs``.
         machine: how many trials run at once here, or why none can.
+        concurrent: how many that is; None where only a cluster knows.
+        sharing: what runs share, and what they take; of a sampler, more runs than are shown.
+        step_time_s: seconds a step, as an earlier run took.
+        stages_gb: 10^9 bytes that stages may take.
         inputs: corpora and lexicons, and whether they are there.
         ready: nothing is missing, as far as can be seen from here.
     """
@@ -88,11 +97,22 @@ class DryRun:
     models: tuple[PlannedModel, ...]
     exchanges: tuple[PlannedExchange, ...]
     machine: str
+    concurrent: int | None
+    sharing: PlannedSharing
+    step_time_s: float | None
+    stages_gb: float | None
     inputs: tuple[str, ...]
     ready: bool
 
 
-def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
+def dry_run(
+    space: Space,
+    *,
+    max_concurrent: int | None = None,
+    share_stages: bool = True,
+    stages_gb: float | None = None,
+    step_time_s: float | None = None,
+) -> DryRun:
     """Return what a sweep over ``space`` would train, where, and on what.
 
     Nothing is written, computed from audio or started. A missing corpus is said, and no error.
@@ -100,12 +120,20 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
     Args:
         space: the space.
         max_concurrent: at most so many trials at once.
+        share_stages: trials train what they have in common once.
+        stages_gb: 10^9 bytes that stages may take; None: any number.
+        step_time_s: seconds a step, as an earlier run took; None: not known.
 
     Raises:
         ConfigError: a draw of the sampler makes no run, or the limit is below 1.
     """
-    runs = GridProposer(space).runs if space.is_grid else _draws(space)
+    known = GridProposer(space).runs if space.is_grid else _draws(space)
+    runs = known if space.is_grid else known[: len(space.baselines) + DRAWS]
     configs = [(run, _config(space, run)) for run in runs]
+    counted = [(run.trial_id, config) for run, config in configs]
+    sharing = plan_shared_steps(
+        space, counted + _more(space, known[len(runs) :]), share_stages=share_stages
+    )
     models: dict[str, PlannedModel] = {}
     exchanges: dict[str, PlannedExchange] = {}
     problems: dict[str, None] = {}
@@ -120,7 +148,8 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
         if isinstance(config.adaptation, GrowDropConfig):
             exchange = _exchange(config.adaptation, models[key])
             exchanges.setdefault(repr(exchange), exchange)
-    machine, fits = _machine(space, max_concurrent)
+    machine, concurrent, fits = _machine(space, max_concurrent)
+    problems |= dict.fromkeys(sharing.problems)
     inputs, there = _inputs(configs_to_prepare(space))
     return DryRun(
         space=space,
@@ -130,6 +159,10 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
         models=tuple(models.values()),
         exchanges=tuple(exchanges.values()),
         machine=machine,
+        concurrent=concurrent,
+        sharing=sharing,
+        step_time_s=step_time_s,
+        stages_gb=stages_gb,
         inputs=(*inputs, *problems),
         ready=fits and there and not problems,
     )
@@ -137,9 +170,20 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
 
 def _draws(space: Space) -> list[Proposal]:
     proposer = StudyProposer(space, study_name="dry-run")
-    count = len(space.baselines) + min(DRAWS, space.search.trials)
+    count = len(space.baselines) + min(MOST_DRAWN, space.search.trials)
     asked = [proposer.propose() for _ in range(count)]
     return [proposal for proposal in asked if proposal is not None]
+
+
+def _more(space: Space, runs: Iterable[Proposal]) -> list[tuple[str, RunConfig]]:
+    """Return what proposals beyond those shown make, where they make a run."""
+    found = []
+    for run in runs:
+        try:
+            found.append((run.trial_id, _config(space, run)))
+        except ConfigError:  # such a trial fails, and costs no step
+            continue
+    return found
 
 
 def _config(space: Space, run: Proposal) -> RunConfig:
@@ -225,18 +269,18 @@ def _times(adaptation: GrowDropConfig) -> tuple[str, ...]:
     return tuple(f"{fraction:.4g}" for fraction in fractions)
 
 
-def _machine(space: Space, limit: int | None) -> tuple[str, bool]:
+def _machine(space: Space, limit: int | None) -> tuple[str, int | None, bool]:
     here = this_machine()
     if here is None:
-        return "runs on a Ray cluster, which is asked for room when the sweep begins", True
+        return "runs on a Ray cluster, which is asked for room when the sweep begins", None, True
     training = space.base.training
     try:
         concurrent = plan_resources(training, [here], limit=limit).concurrent
     except ResourceError as error:
-        return f"does not fit this machine: {error}", False
+        return f"does not fit this machine: {error}", None, False
     each = f"workers {training.workers}, threads {training.num_threads} each"
     room = f"{concurrent} at once on the {here.cpus:g} CPUs of this machine ({each})"
-    return f"{room}; GPUs are known once Ray runs", True
+    return f"{room}; GPUs are known once Ray runs", concurrent, True
 
 
 def _inputs(configs: Iterable[RunConfig]) -> tuple[list[str], bool]:
