@@ -1,5 +1,6 @@
 """Doctor looks at a folder, a corpus and the room for trials, and leaves nothing behind."""
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -88,6 +89,21 @@ def test_a_folder_that_can_not_be_written_is_a_problem(tmp_path: Path) -> None:
     found = by_check(examine(None, out=tmp_path / "file" / "out"))["folder"]
     assert found.status == "problem"
     assert "can not be written here (Not a directory)" in found.line
+
+
+def test_a_node_whose_writing_is_not_seen_here_has_another_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(question: Any) -> dict[str, Any]:
+        report = question(0)
+        wrote = dataclasses.replace(report.folder, wrote="node-on-another-disk")
+        return {"10.0.0.1": dataclasses.replace(report, folder=wrote)}
+
+    monkeypatch.setattr(module, "ask_nodes", elsewhere)
+    monkeypatch.setattr(module, "_SEEN_WITHIN_S", 0.1)
+    found = by_check(examine(None, out=tmp_path))["folder"]
+    assert found.status == "problem"
+    assert "what node 10.0.0.1 writes there is not seen here" in found.line
 
 
 def test_missing_recordings_are_counted_and_the_first_is_named(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_hours_are_steps_at_a_measured_pace_on_what_runs_at_once(tones: Path) ->
     hours, minutes = divmod(minutes, 60)
     written = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
     assert shown_tree(plan)[-1] == (
-        f"time: {written} 2 at once, at 100 s a step; evaluations come on top"
+        f"time: {written}, 2 at once, at 100 s a step; evaluations come on top"
     )
     assert "--step-time SECONDS" in shown_tree(dry_run(space))[-1]
 
@@ -143,7 +143,7 @@ def test_a_sweep_takes_no_less_than_its_longest_run(
     space = grid(tones, FRACTIONS)
     total = total_steps(space.base, prepare(space.base))
     line = shown_tree(dry_run(space, step_time_s=60.0))[-1]
-    assert line.startswith(f"time: {total} min 00 s 64 at once")
+    assert line.startswith(f"time: {total} min 00 s, 64 at once")
 
 
 def test_too_little_room_for_stages_is_said(tones: Path) -> None:
@@ -156,11 +156,14 @@ def test_trunks_of_one_shape_are_shown_once(tones: Path) -> None:
     settings = grid(tones, FRACTIONS).resolved()
     settings["search"]["space"]["seed"] = {"choice": [1, 2, 3]}
     settings["search"]["space"] = dict(reversed(settings["search"]["space"].items()))
-    lines = shown_tree(dry_run(build_space(settings)))
-    shown = [line for line in lines if "one run until an event" in line]
-    total = {line.partition(" steps share")[0] for line in lines[:1]}
-    assert len(shown) <= 3, total
-    assert sum("trials go on" in line for line in lines) == 2 * len(shown)
+    plan = dry_run(build_space(settings))
+    tree = plan.sharing.tree
+    assert tree is not None
+    shapes = {(trunk.total_steps, trunk.forks) for trunk in tree.trunks}
+    assert (len(tree.trunks), len(plan.runs)) == (3, 15)
+    lines = shown_tree(plan)
+    assert sum("one run until an event" in line for line in lines) == len(shapes)
+    assert sum("trials go on" in line for line in lines) == 2 * len(shapes)
 
 
 def test_of_a_sampler_more_runs_are_counted_than_shown(tones: Path) -> None:

@@ -27,10 +27,10 @@ class NoAnswer:
 def ask_nodes(
     question: Callable[[int], T], *, timeout_s: float = ANSWER_TIMEOUT_S
 ) -> dict[str, T | NoAnswer]:
-    """Return what each machine that is up answers, by its name.
+    """Return what each machine answers that trials can be put on, by its name.
 
-    Ray must be running. Where this process has started it for itself, the question is answered
-    here and no process is started.
+    A head node without CPUs is not asked. Ray must be running. Where this process has started it
+    for itself, the question is answered here and no process is started.
 
     Args:
         question: is called with the number of the node, from 0. It travels by Ray's own
@@ -39,6 +39,7 @@ def ask_nodes(
     """
     found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     alive = sorted((node for node in found if node["Alive"]), key=lambda node: node["NodeID"])
+    alive = [node for node in alive if node["Resources"].get("CPU")] or alive
     if len(alive) == 1 and "RAY_ADDRESS" not in os.environ:
         return {THIS_MACHINE: question(0)}
     ask: Any = ray.remote(num_cpus=0, max_retries=0)(_answer)

@@ -6,6 +6,7 @@ stays behind.
 
 import math
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ from tuneprune.sweep.space import Space, baseline_config, configs_to_prepare
 from tuneprune.training.prepare import Prepared, count_labels
 
 Answers = Mapping[str, NodeReport | NoAnswer]
+
+_SEEN_WITHIN_S = 5.0  # network file systems show what others wrote a little later
 
 
 def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None) -> list[Finding]:
@@ -147,8 +150,9 @@ def _ask(out: Path, token: str, corpora: tuple[Path, ...]) -> tuple[Answers, dic
             answers: Answers = ask_nodes(
                 partial(look_around, Question(folder=folder, corpora=corpora))
             )
+        deadline = time.monotonic() + _SEEN_WITHIN_S
         seen = {
-            name: _read(folder / report.folder.wrote)
+            name: _wait_for(folder / report.folder.wrote, token, deadline)
             for name, report in answers.items()
             if isinstance(report, NodeReport)
         }
@@ -162,11 +166,16 @@ def _nearest(path: Path) -> Path:
     return next(one for one in (path, *path.parents) if one.exists())
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None
+def _wait_for(path: Path, token: str, deadline: float) -> str | None:
+    """Return what a file holds once it holds the token, or whatever it does at the deadline."""
+    while True:
+        try:
+            found = path.read_text()
+        except OSError:
+            found = None
+        if found == token or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def _check_fit(space: Space, limit: int | None) -> tuple[Finding, TrialResources | None]:

@@ -130,7 +130,7 @@ def _time(plan: PlannedSharing, pace: Pace) -> str:
         if duration(most) == duration(least)
         else f"{duration(least)} to {duration(most)}"
     )
-    return f"time: {times} {at_once}, at {pace.step_time_s:g} s a step; evaluations come on top"
+    return f"time: {times}, {at_once}, at {pace.step_time_s:g} s a step; evaluations come on top"
 
 
 def _seconds(steps: int, plan: PlannedSharing, pace: Pace) -> float:
