@@ -148,7 +148,7 @@ def test_a_node_of_other_versions_stops_a_sweep_before_it_writes(
 
     monkeypatch.setattr(module, "ask_nodes", ask)
     with pytest.raises(ResourceError, match=r"2\.0\.0 on 10\.0\.0\.1; 2\.1\.0 on 10\.0\.0\.2"):
-        refuse_unfit_cluster(space_over(tones), out=tmp_path / "out", prepared={})
+        refuse_unfit_cluster(space_over(tones), out=tmp_path / "out", prepared={}, begun=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +158,7 @@ def test_a_silent_node_stops_a_sweep(
     answers = {"10.0.0.2": NoAnswer(reason="did not answer within 60 s")}
     monkeypatch.setattr(module, "ask_nodes", lambda question: answers)
     with pytest.raises(ResourceError, match="did not answer"):
-        refuse_unfit_cluster(space_over(tones), out=tmp_path, prepared={})
+        refuse_unfit_cluster(space_over(tones), out=tmp_path, prepared={}, begun=False)
 
 
 def test_a_full_disk_stops_a_sweep_but_not_one_whose_checkpoints_are_there(
@@ -168,18 +168,18 @@ def test_a_full_disk_stops_a_sweep_but_not_one_whose_checkpoints_are_there(
     prepared = {preparation_of(space.base): prepare(space.base)}
     monkeypatch.setattr(node_report, "_free_bytes", lambda path: 1000)
     with pytest.raises(ResultsError, match=r"has 0\.0 MB free, and checkpoints take about"):
-        refuse_unfit_cluster(space, out=tmp_path, prepared=prepared)
+        refuse_unfit_cluster(space, out=tmp_path, prepared=prepared, begun=True)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "tensors").write_bytes(b"0" * 2_000_000)
-    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared)
+    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared, begun=True)
 
 
 def test_looking_before_a_sweep_costs_little_on_one_machine(tones: Path, tmp_path: Path) -> None:
     space = space_over(tones)
     prepared = {preparation_of(space.base): prepare(space.base)}
-    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared)  # imports, once
+    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared, begun=True)  # imports, once
     began = time.perf_counter()
-    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared)
+    refuse_unfit_cluster(space, out=tmp_path, prepared=prepared, begun=True)
     assert time.perf_counter() - began < 0.5
 
 

@@ -76,7 +76,7 @@ def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None
 
 
 def refuse_unfit_cluster(
-    space: Space, *, out: Path, prepared: Mapping[str, Prepared | None]
+    space: Space, *, out: Path, prepared: Mapping[str, Prepared | None], begun: bool
 ) -> None:
     """Raise the first problem of the machines of the running Ray; write nothing that stays.
 
@@ -86,6 +86,7 @@ def refuse_unfit_cluster(
         space: to be swept.
         out: folder of the sweep, which need not be there.
         prepared: what was found of corpora, by what decides over it; empty before that is known.
+        begun: the folder holds some of this sweep's checkpoints already.
 
     Raises:
         TunepruneError: naming what is wrong and what to do.
@@ -103,7 +104,7 @@ def refuse_unfit_cluster(
     left = None
     if known and None not in prepared.values():
         needed = checkpoints_bytes(space, CheckpointSizes(labels))
-        left = max(0, needed - _taken(out / "checkpoints"))
+        left = max(0, needed - _taken(out / "checkpoints")) if begun else needed
     raise_problem(_check_nodes(out, fingerprints, needed=left))
 
 

@@ -38,7 +38,7 @@ class PlannedSharing:
         steps_known: the lengths of runs are known; else they are nominal.
         longest_steps: of the longest run.
         checkpoint_bytes: of all runs of the sweep, counted here or not.
-        stages_bytes: of the stages of the runs counted, at most.
+        stages_bytes: of all stages of the sweep, at most.
         problems: what is wrong with corpus or times.
     """
 
@@ -75,6 +75,7 @@ def plan_shared_steps(
     elif not problems:
         tree = stage_tree(_tree_runs(space, runs, lengths, share_stages=share_stages))
     stages = tree.most.stages if tree is not None else {}
+    of_stages = sum(count * sizes_of[name].resumable for name, count in stages.items())
     return PlannedSharing(
         counted=len(runs),
         tree=tree,
@@ -82,7 +83,7 @@ def plan_shared_steps(
         steps_known=not lengths.any_unknown,
         longest_steps=max(steps.values()),
         checkpoint_bytes=round(of_runs * space.num_runs / len(runs)),
-        stages_bytes=sum(count * sizes_of[name].resumable for name, count in stages.items()),
+        stages_bytes=round(of_stages * space.num_runs / len(runs)),
         problems=tuple(dict.fromkeys(problems)),
     )
 

@@ -49,7 +49,7 @@ def sharing_lines(
         *_trunks(tree.trunks, say),
         *_trained(tree, say),
         _disk(plan, stages_gb),
-        _time(plan, pace),
+        _time(plan, pace, runs),
     ]
     return [Text(line) for line in lines]
 
@@ -117,20 +117,22 @@ def _disk(plan: PlannedSharing, stages_gb: float | None) -> str:
     return text
 
 
-def _time(plan: PlannedSharing, pace: Pace) -> str:
+def _time(plan: PlannedSharing, pace: Pace, runs: int) -> str:
     if pace.step_time_s is None:
         return "time: --step-time SECONDS, as an earlier run took, makes hours of steps"
     if not plan.steps_known:
         return "time: without the corpus, not even steps are known"
     assert plan.tree is not None
-    most, least = (_seconds(one.steps, plan, pace) for one in (plan.tree.most, plan.tree.least))
-    at_once = "in all trials together" if pace.concurrent is None else f"{pace.concurrent} at once"
-    times = (
-        duration(most)
-        if duration(most) == duration(least)
-        else f"{duration(least)} to {duration(most)}"
+    all_by_counted = runs / plan.counted
+    spans = (
+        _seconds(round(one.steps * all_by_counted), plan, pace)
+        for one in (plan.tree.least, plan.tree.most)
     )
-    return f"time: {times}, {at_once}, at {pace.step_time_s:g} s a step; evaluations come on top"
+    times = " to ".join(dict.fromkeys(duration(span) for span in spans))
+    about = "" if plan.counted == runs else f"about, for all {runs:,}: "
+    at_once = "in all trials together" if pace.concurrent is None else f"{pace.concurrent} at once"
+    end = f"at {pace.step_time_s:g} s a step; evaluations come on top"
+    return f"time: {about}{times}, {at_once}, {end}"
 
 
 def _seconds(steps: int, plan: PlannedSharing, pace: Pace) -> float:

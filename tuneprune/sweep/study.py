@@ -109,13 +109,13 @@ def run_sweep(
             if this_machine() is None:  # a cluster is asked before anything is computed for it
                 ray.enter_context(ray_cluster())
                 plan_resources(space.base.training, cluster_nodes(), limit=max_concurrent)
-                refuse_unfit_cluster(space, out=path, prepared={})
+                refuse_unfit_cluster(space, out=path, prepared={}, begun=there is not None)
             prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
             with ray_cluster():
                 resources = plan_resources(
                     space.base.training, cluster_nodes(), limit=max_concurrent
                 )
-                refuse_unfit_cluster(space, out=path, prepared=prepared)
+                refuse_unfit_cluster(space, out=path, prepared=prepared, begun=there is not None)
                 if restart:
                     make_room(path)
                 if there is None:
