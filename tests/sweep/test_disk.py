@@ -34,6 +34,15 @@ def test_it_is_within_a_tenth_of_a_real_checkpoint(tones: Path, tmp_path: Path) 
     assert size.of_run == pytest.approx(bytes_in(best) + bytes_in(last), rel=0.1)
 
 
+def test_labels_are_counted_once_for_each_corpus(tones: Path, tmp_path: Path) -> None:
+    asked = []
+    counting = CheckpointSizes(lambda config: asked.append(config.corpus.path) or 6)
+    for path in (tones, tones, tmp_path):
+        counting(tone_config(path))
+        counting(tone_config(path, "model.d_model=32"))
+    assert asked == [tones, tmp_path]
+
+
 def test_a_sweep_keeps_two_checkpoints_a_run(tones: Path) -> None:
     settings = {
         "name": "s",

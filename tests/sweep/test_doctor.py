@@ -21,7 +21,7 @@ from tuneprune.distributed.ray_train import FAILURES
 from tuneprune.errors import ResourceError, ResultsError
 from tuneprune.show import findings_table
 from tuneprune.sweep import doctor as module
-from tuneprune.sweep import node_report
+from tuneprune.sweep import input_checks, node_report
 from tuneprune.sweep.doctor import examine, refuse_unfit_cluster
 from tuneprune.sweep.findings import Finding
 from tuneprune.sweep.node_report import LOCK, TOKEN, Question, held_lock, look_around
@@ -132,7 +132,7 @@ def test_a_broken_torchaudio_is_a_problem(tmp_path: Path, monkeypatch: pytest.Mo
     def broken() -> None:
         raise ResourceError("torchaudio", None, "is not installed")
 
-    monkeypatch.setattr(module, "load_torchaudio", broken)
+    monkeypatch.setattr(input_checks, "load_torchaudio", broken)
     assert by_check(examine(None, out=tmp_path))["torchaudio"].status == "problem"
 
 

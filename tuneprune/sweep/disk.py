@@ -37,15 +37,20 @@ class CheckpointSizes:
     A model that an event makes larger or smaller is taken to be as large as it began.
 
     Args:
-        count_labels: returns the outputs of a run's recogniser, the blank included.
+        count_labels: returns the outputs of a run's recogniser, the blank included; it is asked
+            once for each corpus and unit of text.
     """
 
     def __init__(self, count_labels: Callable[[RunConfig], int]) -> None:
         self._count_labels = count_labels
+        self._labels: dict[tuple[str, str], int] = {}
         self._known: dict[tuple[str, int, int], CheckpointSize] = {}
 
     def __call__(self, config: RunConfig) -> CheckpointSize:
-        labels = self._count_labels(config)
+        texts = (config.corpus.model_dump_json(), config.text.model_dump_json())
+        if texts not in self._labels:
+            self._labels[texts] = self._count_labels(config)
+        labels = self._labels[texts]
         key = (config.model.model_dump_json(), config.features.num_bins, labels)
         if key not in self._known:
             self._known[key] = _size(config, labels)

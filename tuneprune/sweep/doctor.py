@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from tuneprune.config import RunConfig
-from tuneprune.data.checks import missing_recordings
-from tuneprune.data.corpus import Corpus, is_corpus, open_corpus
-from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.distributed.cluster import cluster_nodes
 from tuneprune.distributed.nodes import NoAnswer, ask_nodes
-from tuneprune.errors import CorpusError, ResourceError, ResultsError, TunepruneError
+from tuneprune.errors import ResourceError, ResultsError
 from tuneprune.sweep.disk import CheckpointSize, CheckpointSizes, checkpoints_bytes
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.findings import Finding, ok, problem, raise_problem
+from tuneprune.sweep.input_checks import check_corpora_here, check_labels, check_torchaudio
 from tuneprune.sweep.node_checks import (
     check_answers,
     check_corpora,
@@ -38,7 +36,7 @@ from tuneprune.sweep.node_report import LOCK, TOKEN, NodeReport, Question, held_
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.resources import TrialResources, plan_resources
 from tuneprune.sweep.space import Space, baseline_config, configs_to_prepare
-from tuneprune.training.prepare import Prepared, count_labels
+from tuneprune.training.prepare import Prepared
 
 Answers = Mapping[str, NodeReport | NoAnswer]
 
@@ -57,10 +55,10 @@ def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None
         max_concurrent: at most so many trials at once.
     """
     if space is None:
-        return [*_check_nodes(out, {}), _check_torchaudio()]
+        return [*_check_nodes(out, {}), check_torchaudio()]
     fit, resources = _check_fit(space, max_concurrent)
-    corpora, fingerprints = _check_corpora_here(space)
-    labels, sizes = _check_labels(space)
+    corpora, fingerprints = check_corpora_here(space)
+    labels, sizes = check_labels(space)
     needed = memory = stages = None
     if sizes is not None:
         stages = dry_run(space).sharing.stages_bytes
@@ -71,7 +69,7 @@ def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None
         fit,
         *corpora,
         *labels,
-        _check_torchaudio(),
+        check_torchaudio(),
     ]
 
 
@@ -192,59 +190,10 @@ def _check_fit(space: Space, limit: int | None) -> tuple[Finding, TrialResources
     return ok("room", f"{plan.concurrent} {trials} at once, {each} each, on {have}"), plan
 
 
-def _check_labels(space: Space) -> tuple[list[Finding], CheckpointSizes | None]:
-    """Look whether texts can be spelled, without which no model has a size."""
-    for config in configs_to_prepare(space):
-        try:
-            count_labels(config)
-        except TunepruneError as error:
-            return [problem("labels", error)], None
-    return [], CheckpointSizes(lambda config: count_labels(config)[0])
-
-
 def _state_bytes(size: CheckpointSize, resources: TrialResources) -> int:
     """Return what models, gradients and optimizers of the trials of a node take at least."""
     workers = math.ceil(resources.concurrent * resources.workers / len(cluster_nodes()))
     return workers * (size.resumable + size.weights)  # a gradient is as large as its weight
-
-
-def _check_corpora_here(space: Space) -> tuple[list[Finding], dict[Path, str]]:
-    """Look at the corpora of a space from here; return also the fingerprints of those there."""
-    findings: dict[Path, Finding] = {}
-    fingerprints: dict[Path, str] = {}
-    for config in configs_to_prepare(space):
-        path = config.corpus.path
-        if path in findings:
-            continue
-        if config.corpus.synthesis is not None and not is_corpus(path):
-            findings[path] = ok("corpus", f"{path} is made when the sweep begins")
-            continue
-        try:
-            corpus = open_corpus(path)
-        except CorpusError as error:
-            findings[path] = problem("corpus", error)
-            continue
-        fingerprints[Path.cwd() / path] = corpus.fingerprint
-        findings[path] = _check_recordings(corpus)
-    return list(findings.values()), fingerprints
-
-
-def _check_recordings(corpus: Corpus) -> Finding:
-    count, missing = corpus.table.num_rows, missing_recordings(corpus)
-    if not missing:
-        return ok("corpus", f"{corpus.path}: the recordings of {count:,} utterances are there")
-    remedy = (
-        f"recordings of {len(missing):,} of {count:,} utterances are not there, such as "
-        f"{missing[0]}; `tuneprune corpus check {corpus.path}` lists them all"
-    )
-    return problem("corpus", CorpusError("corpus.path", corpus.path, remedy))
-
-
-def _check_torchaudio() -> Finding:
-    try:
-        return ok("torchaudio", f"{load_torchaudio().__version__} loads beside torch")
-    except ResourceError as error:
-        return problem("torchaudio", error)
 
 
 def _taken(folder: Path) -> int:

@@ -4,7 +4,7 @@ It computes; dry_run_screen.py prints.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from tuneprune.data.corpus import is_corpus
 from tuneprune.distributed.cluster import this_machine
 from tuneprune.errors import ConfigError, ResourceError, TunepruneError
 from tuneprune.models.describe import ModelDescription, describe_model
-from tuneprune.structure.cost import exchange_budget
 from tuneprune.sweep.grid import outside_adaptation
 from tuneprune.sweep.optuna_study import StudyProposer
+from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel, plan_exchange
 from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
@@ -28,48 +28,6 @@ DRAWS = 5
 
 MOST_DRAWN = 40
 """Proposals by which it is judged what trials share."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedModel:
-    """A model that some run begins with.
-
-    Args:
-        settings: searched fields by which it differs from others; empty for the base's.
-        description: its blocks, groups and parameters.
-    """
-
-    settings: Mapping[str, Any]
-    description: ModelDescription
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedExchange:
-    """What each event of some trials moves, before anything is known of scores.
-
-    Args:
-        settings: as of ``PlannedModel``.
-        delta: share of the prunable cost that all events exchange.
-        times: when each event happens, as fractions of training or as steps.
-        rule: how the budget is kept, and what a group costs by.
-        unit: in which is counted, parameters or multiply-adds a frame.
-        budget: an even share of what all events exchange: the most that one of them drops.
-        prunable: cost of all groups.
-        fewest: groups that an event drops, if the dearest ones are the least important.
-        most: the same, if it is the cheapest ones.
-        groups: how many the model has.
-    """
-
-    settings: Mapping[str, Any]
-    delta: float
-    times: tuple[str, ...]
-    rule: str
-    unit: str
-    budget: int
-    prunable: int
-    fewest: int
-    most: int
-    groups: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +104,7 @@ def dry_run(
             )
             problems |= dict.fromkeys(problem)
         if isinstance(config.adaptation, GrowDropConfig):
-            exchange = _exchange(config.adaptation, models[key])
+            exchange = plan_exchange(config.adaptation, models[key])
             exchanges.setdefault(repr(exchange), exchange)
     machine, concurrent, fits = _machine(space, max_concurrent)
     problems |= dict.fromkeys(sharing.problems)
@@ -212,61 +170,6 @@ def _describe(config: RunConfig) -> tuple[ModelDescription, list[str]]:
     except TunepruneError as error:  # such as a lexicon that is not there
         labels, source, problem = ASSUMED_LABELS, "assumed", [str(error)]
     return describe_model(config, num_labels=labels, num_labels_from=source), problem
-
-
-def _exchange(adaptation: GrowDropConfig, model: PlannedModel) -> PlannedExchange:
-    costs = _costs(adaptation, model.description)
-    by_macs = adaptation.cost == "multiply_adds"
-    prunable = sum(costs) if by_macs else model.description["prunable_params"]
-    budget = exchange_budget(adaptation.delta, prunable) // adaptation.num_events
-    beyond = int(adaptation.budget == "reference" and budget > 0)  # it stops when it has crossed
-    return PlannedExchange(
-        settings=model.settings,
-        delta=adaptation.delta,
-        times=_times(adaptation),
-        rule=f"{adaptation.budget} budget, {adaptation.cost} cost",
-        unit="multiply-adds a frame" if by_macs else "parameters",
-        budget=budget,
-        prunable=prunable,
-        fewest=_fitting(sorted(costs, reverse=True), budget) + beyond,
-        most=_fitting(sorted(costs), budget) + beyond,
-        groups=len(costs),
-    )
-
-
-def _costs(adaptation: GrowDropConfig, description: ModelDescription) -> list[int]:
-    costs: list[int] = []
-    for block in description["allocation"]:
-        for kind, groups in block.items():
-            module = description["modules"][kind]
-            unit = {
-                "exact": module["group_params"],
-                "module_share": module["group_cost"],
-                "multiply_adds": module["group_macs"],
-            }[adaptation.cost]
-            costs += [unit] * groups
-    return costs
-
-
-def _fitting(costs: Sequence[int], budget: int) -> int:
-    """Return how many of the first costs fit a budget."""
-    count = 0
-    for cost in costs:
-        budget -= cost
-        if budget < 0:
-            break
-        count += 1
-    return count
-
-
-def _times(adaptation: GrowDropConfig) -> tuple[str, ...]:
-    if adaptation.at_steps is not None:
-        return tuple(f"step {step}" for step in adaptation.at_steps)
-    at = adaptation.at
-    assert at is not None, "checked by GrowDropConfig"
-    count = adaptation.iterations
-    fractions = at if isinstance(at, tuple) else [at * k / count for k in range(1, count + 1)]
-    return tuple(f"{fraction:.4g}" for fraction in fractions)
 
 
 def _machine(space: Space, limit: int | None) -> tuple[str, int | None, bool]:

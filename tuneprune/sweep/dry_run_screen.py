@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.sweep.dry_run import DryRun, PlannedExchange, PlannedModel
+from tuneprune.sweep.dry_run import DryRun
+from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel
 from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.sharing_screen import Pace, sharing_lines
 from tuneprune.sweep.space import Space
