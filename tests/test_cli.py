@@ -120,6 +120,20 @@ def test_a_range_that_reaches_too_far_is_refused_before_any_work(
     assert_nothing_written()
 
 
+def test_a_step_time_goes_with_a_dry_run_only(run: Run, space_file: Callable[..., Path]) -> None:
+    assert_refused(run("sweep", space_file(), "--step-time", 0.2), "--step-time", "--dry-run")
+    assert_nothing_written()
+    code, out, _ = run("sweep", space_file(), "--step-time", 0.2, "--dry-run")
+    assert code == 0
+    assert "at 0.2 s a step" in out
+    assert_nothing_written()
+
+
+def test_doctor_without_a_space_takes_no_settings_of_one(run: Run) -> None:
+    assert_refused(run("doctor", "--set", "seed=2"), "--set", "seed=2", "search space")
+    assert_refused(run("doctor", "--max-concurrent", 2), "--max-concurrent", "search space")
+
+
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_missing_audio_stops_before_training_with_the_list(
     run: Run, space_file: Callable[..., Path], tmp_path: Path, command: str

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, results, runs
+from tuneprune.commands import checkpoints, corpus, doctor, results, runs
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ for command in (
     runs.describe,
     runs.train,
     runs.sweep,
+    doctor.doctor,
     checkpoints.allocation,
     checkpoints.transcribe,
     checkpoints.export,

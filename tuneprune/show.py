@@ -3,6 +3,7 @@
 It formats values that others computed. Text from outside is never taken for markup.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # these import torch, which those who only read results do no
     from tuneprune.data.corpus import Corpus
     from tuneprune.models.describe import ModelDescription
     from tuneprune.structure.groups import Allocation
+    from tuneprune.sweep.findings import Finding
     from tuneprune.training.run import RunSummary
 
 _LABELS_FROM = {
@@ -37,6 +39,7 @@ _LABELS_FROM = {
     "option": "as asked for",
     "assumed": "assumed: the corpus is not here; say --labels N",
 }
+_STATUS_STYLES = {"ok": "", "warning": "yellow", "problem": "red"}
 READ_BY_PEOPLE = ("text", "markdown")
 
 _RATES = ("dev_wer", "test_wer")
@@ -88,6 +91,20 @@ def _allocation_table(blocks: Sequence[Mapping[str, int]], kinds: Sequence[str])
     for layer, block in enumerate(blocks):
         table.add_row(str(layer), *(str(block[kind]) for kind in kinds))
     return table
+
+
+def findings_table(findings: "Sequence[Finding]") -> RenderableType:
+    """Return what checks found, a row each, and in a last line what that means."""
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for name in ("check", "status"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("found", overflow="fold")
+    for one in findings:
+        table.add_row(one.check, Text(one.status, style=_STATUS_STYLES[one.status]), Text(one.line))
+    counts = Counter(one.status for one in findings)
+    told = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in ("problem", "warning")]
+    said = ", ".join(line for line in told if not line.startswith("0")) or "all is well"
+    return Group(table, Text(), Text(said))
 
 
 def allocation_yaml(allocation: "Allocation") -> str:

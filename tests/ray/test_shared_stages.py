@@ -21,6 +21,7 @@ from tuneprune.distributed.cluster import ray_cluster
 from tuneprune.distributed.ray_train import Train
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import TABLES
+from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.space import Space, build_space
 from tuneprune.sweep.study import run_sweep
 from tuneprune.testing.tones import tone_config
@@ -106,6 +107,10 @@ def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own
     steps, asked = executed(tmp_path)
     assert executed(unshared) == (asked, asked)
     assert steps <= 0.75 * asked
+    foreseen = dry_run(space).sharing.tree
+    assert foreseen is not None
+    assert foreseen.asked == asked
+    assert foreseen.least.steps <= steps <= foreseen.most.steps
     assert not (tmp_path / "stages").exists()
 
 

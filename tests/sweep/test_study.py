@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tuneprune.distributed.cluster import NodeResources
-from tuneprune.errors import Interrupted, ResultsError
+from tuneprune.errors import Interrupted, ResourceError, ResultsError
 from tuneprune.sweep import study
 from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_sweep_file
 from tuneprune.sweep.live import LiveTable, quiet_table
@@ -36,6 +36,7 @@ def trials(monkeypatch):
 
     monkeypatch.setattr(study, "ray_cluster", contextlib.nullcontext)
     monkeypatch.setattr(study, "cluster_nodes", lambda: [NodeResources(cpus=2, gpus=0)])
+    monkeypatch.setattr(study, "refuse_unfit_cluster", lambda space, **known: None)
     monkeypatch.setattr(study, "_run_trials", run_trials)
     monkeypatch.setattr(study, "read_outcome", lambda *known, **options: (known, options))
     return ran
@@ -65,6 +66,31 @@ def test_a_folder_that_another_process_takes_meanwhile_stays_its(tmp_path, space
         run_sweep(space, out=out, prepare=slow)
     assert trials == []
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_would_end_a_sweep_badly_stops_it_before_anything_is_written(
+    tmp_path, space, trials, monkeypatch
+):
+    def refuse(space, *, out, prepared, begun):
+        assert (list(prepared.values()), begun) == ([None], False)
+        raise ResourceError("torch", ["2.0", "2.1"], "versions differ between nodes")
+
+    monkeypatch.setattr(study, "refuse_unfit_cluster", refuse)
+    with pytest.raises(ResourceError, match="versions differ"):
+        run_sweep(space, out=tmp_path / "a", prepare=nothing)
+    assert (trials, list(tmp_path.iterdir())) == ([], [])
+
+
+def test_a_cluster_is_looked_at_before_anything_is_prepared_for_it(tmp_path, space, monkeypatch):
+    order = []
+
+    def look(space, *, out, prepared, begun):
+        order.append("looked" if prepared else "looked at machines")
+
+    monkeypatch.setattr(study, "this_machine", lambda: None)
+    monkeypatch.setattr(study, "refuse_unfit_cluster", look)
+    run_sweep(space, out=tmp_path, prepare=lambda config: order.append("prepared"))
+    assert order == ["looked at machines", "prepared", "looked"]
 
 
 def test_a_sweep_that_was_cut_off_is_gone_on_with(tmp_path, space, trials):

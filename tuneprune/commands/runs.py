@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tuneprune.commands.options import Overrides, Restart, width
 from tuneprune.config import build_config, read_run_settings
+from tuneprune.errors import ConfigError
 
 
 def describe(
@@ -83,6 +84,12 @@ def sweep(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, where and on what.")
     ] = False,
+    step_time: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds a step, as the table `steps` of an earlier run has it; for --dry-run."
+        ),
+    ] = None,
 ) -> None:
     """Train a baseline and the trials of a search space, and say which setting was best."""
     from tuneprune.sweep.dry_run import dry_run
@@ -92,9 +99,17 @@ def sweep(
     from tuneprune.sweep.space import load_space
     from tuneprune.sweep.study import run_sweep
 
+    if step_time is not None and not (dry and step_time > 0):
+        raise ConfigError("--step-time", step_time, "goes with --dry-run, and is above 0")
     loaded = load_space(space, overrides or ())
     if dry:
-        plan = dry_run(loaded, max_concurrent=max_concurrent)
+        plan = dry_run(
+            loaded,
+            max_concurrent=max_concurrent,
+            share_stages=share,
+            stages_gb=stages_gb,
+            step_time_s=step_time,
+        )
         Console(width=width()).print(render_dry_run(plan))
         return
     outcome = run_sweep(

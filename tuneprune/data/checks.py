@@ -71,6 +71,14 @@ def check_corpus(
     return findings
 
 
+def missing_recordings(corpus: Corpus) -> list[str]:
+    """Return the ids of utterances whose recording is not there, sorted; none is opened."""
+    audio = corpus.table["audio"].to_pylist()
+    gone = {one for one in set(audio) if not (corpus.path / one).is_file()}
+    ids = corpus.table["id"].to_pylist()
+    return [name for name, one in zip(ids, audio, strict=True) if one in gone]
+
+
 def require_sound(corpus: Corpus) -> None:
     """Return if every utterance is fit for training; what was found fit is remembered.
 

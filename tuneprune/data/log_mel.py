@@ -7,13 +7,18 @@ Shapes: S samples, T frames, F mel bins.
 
 import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from tuneprune.config import FeaturesConfig
 from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.errors import ConfigError
+
+Samples: TypeAlias = npt.NDArray[np.int64]
 
 # Below the power of a 16-bit recording's rounding, so that only digital silence meets it.
 MIN_POWER = 1e-10
@@ -51,6 +56,12 @@ def log_mel(wave_S: Tensor, config: FeaturesConfig) -> Tensor:
     padded_S = torch.nn.functional.pad(wave_S, (spare // 2, spare - spare // 2 + missing))
     log_TF = transform(padded_S).clamp_(min=MIN_POWER).log_().T.contiguous()
     return _normalised(log_TF, config.normalise)
+
+
+def num_frames(num_samples: Samples, config: FeaturesConfig) -> Samples:
+    """Return how many frames ``log_mel`` makes of so many samples, without any of them."""
+    window, hop = (_samples(config, one) for one in (config.window_ms, config.hop_ms))
+    return 1 + np.maximum(0, num_samples - window) // hop
 
 
 def at_speed(wave_S: Tensor, speed: float, sample_rate_hz: int) -> Tensor:

@@ -16,7 +16,7 @@ import ray
 from tuneprune.errors import ResourceError
 
 # Ray's object store holds only what Ray itself passes around: no audio, features or weights.
-_OBJECT_STORE_BYTES = 200_000_000
+OBJECT_STORE_BYTES = 200_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ def _start(folder: str, *, log_to_driver: bool) -> None:
         include_dashboard=False,
         log_to_driver=log_to_driver,
         logging_level=logging.CRITICAL,
-        object_store_memory=_OBJECT_STORE_BYTES,
+        object_store_memory=OBJECT_STORE_BYTES,
         _temp_dir=folder,
     )
 

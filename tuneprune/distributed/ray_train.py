@@ -35,6 +35,13 @@ T = TypeVar("T")
 DRIVER_CPUS = 0.0001
 """CPUs of the process that waits for its workers: the least that Ray counts; it allows no 0."""
 
+FAILURES = FailureConfig(
+    max_failures=0,  # whether a trial goes on is the sweep's to say
+    controller_failure_limit=3,  # groups of workers that find no room in time
+    max_preemption_failures=10,  # nodes taken away; the run goes on from its last checkpoint
+)
+"""How often Ray Train begins anew by itself. By default, it does the last two without an end."""
+
 _GIVEN_CPUS = 0.01
 """What a worker asks less than its threads: room for a hundred drivers on a full machine.
 
@@ -214,7 +221,7 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
             storage_path=str(task.out / "ray"),
             name=f"{task.trial_id}-{task.attempt}-{task.segment}-train",
             callbacks=callbacks,
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+            failure_config=FAILURES,
         ),
     )
 

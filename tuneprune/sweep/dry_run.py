@@ -4,7 +4,7 @@ It computes; dry_run_screen.py prints.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,59 +12,22 @@ from typing import Any
 from tuneprune.config import GrowDropConfig, RunConfig
 from tuneprune.data.corpus import is_corpus
 from tuneprune.distributed.cluster import this_machine
-from tuneprune.errors import ResourceError, TunepruneError
+from tuneprune.errors import ConfigError, ResourceError, TunepruneError
 from tuneprune.models.describe import ModelDescription, describe_model
-from tuneprune.structure.cost import exchange_budget
 from tuneprune.sweep.grid import outside_adaptation
 from tuneprune.sweep.optuna_study import StudyProposer
+from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel, plan_exchange
+from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config, configs_to_prepare
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 DRAWS = 5
+"""Proposals of a sampler that are shown."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedModel:
-    """A model that some run begins with.
-
-    Args:
-        settings: searched fields by which it differs from others; empty for the base's.
-        description: its blocks, groups and parameters.
-    """
-
-    settings: Mapping[str, Any]
-    description: ModelDescription
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedExchange:
-    """What each event of some trials moves, before anything is known of scores.
-
-    Args:
-        settings: as of ``PlannedModel``.
-        delta: share of the prunable cost that all events exchange.
-        times: when each event happens, as fractions of training or as steps.
-        rule: how the budget is kept, and what a group costs by.
-        unit: in which is counted, parameters or multiply-adds a frame.
-        budget: an even share of what all events exchange: the most that one of them drops.
-        prunable: cost of all groups.
-        fewest: groups that an event drops, if the dearest ones are the least important.
-        most: the same, if it is the cheapest ones.
-        groups: how many the model has.
-    """
-
-    settings: Mapping[str, Any]
-    delta: float
-    times: tuple[str, ...]
-    rule: str
-    unit: str
-    budget: int
-    prunable: int
-    fewest: int
-    most: int
-    groups: int
+MOST_DRAWN = 40
+"""Proposals by which it is judged what trials share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +40,10 @@ class DryRun:
         models: distinct models of ``runs``.
         exchanges: distinct exchanges of ``runs``.
         machine: how many trials run at once here, or why none can.
+        concurrent: how many that is; None where only a cluster knows.
+        sharing: what runs share, and what they take; of a sampler, more runs than are shown.
+        step_time_s: seconds a step, as an earlier run took.
+        stages_gb: 10^9 bytes that stages may take.
         inputs: corpora and lexicons, and whether they are there.
         ready: nothing is missing, as far as can be seen from here.
     """
@@ -88,11 +55,22 @@ class DryRun:
     models: tuple[PlannedModel, ...]
     exchanges: tuple[PlannedExchange, ...]
     machine: str
+    concurrent: int | None
+    sharing: PlannedSharing
+    step_time_s: float | None
+    stages_gb: float | None
     inputs: tuple[str, ...]
     ready: bool
 
 
-def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
+def dry_run(
+    space: Space,
+    *,
+    max_concurrent: int | None = None,
+    share_stages: bool = True,
+    stages_gb: float | None = None,
+    step_time_s: float | None = None,
+) -> DryRun:
     """Return what a sweep over ``space`` would train, where, and on what.
 
     Nothing is written, computed from audio or started. A missing corpus is said, and no error.
@@ -100,12 +78,20 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
     Args:
         space: the space.
         max_concurrent: at most so many trials at once.
+        share_stages: trials train what they have in common once.
+        stages_gb: 10^9 bytes that stages may take; None: any number.
+        step_time_s: seconds a step, as an earlier run took; None: not known.
 
     Raises:
         ConfigError: a draw of the sampler makes no run, or the limit is below 1.
     """
-    runs = GridProposer(space).runs if space.is_grid else _draws(space)
+    known = GridProposer(space).runs if space.is_grid else _draws(space)
+    runs = known if space.is_grid else known[: len(space.baselines) + DRAWS]
     configs = [(run, _config(space, run)) for run in runs]
+    counted = [(run.trial_id, config) for run, config in configs]
+    sharing = plan_shared_steps(
+        space, counted + _more(space, known[len(runs) :]), share_stages=share_stages
+    )
     models: dict[str, PlannedModel] = {}
     exchanges: dict[str, PlannedExchange] = {}
     problems: dict[str, None] = {}
@@ -118,9 +104,10 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
             )
             problems |= dict.fromkeys(problem)
         if isinstance(config.adaptation, GrowDropConfig):
-            exchange = _exchange(config.adaptation, models[key])
+            exchange = plan_exchange(config.adaptation, models[key])
             exchanges.setdefault(repr(exchange), exchange)
-    machine, fits = _machine(space, max_concurrent)
+    machine, concurrent, fits = _machine(space, max_concurrent)
+    problems |= dict.fromkeys(sharing.problems)
     inputs, there = _inputs(configs_to_prepare(space))
     return DryRun(
         space=space,
@@ -130,6 +117,10 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
         models=tuple(models.values()),
         exchanges=tuple(exchanges.values()),
         machine=machine,
+        concurrent=concurrent,
+        sharing=sharing,
+        step_time_s=step_time_s,
+        stages_gb=stages_gb,
         inputs=(*inputs, *problems),
         ready=fits and there and not problems,
     )
@@ -137,9 +128,20 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
 
 def _draws(space: Space) -> list[Proposal]:
     proposer = StudyProposer(space, study_name="dry-run")
-    count = len(space.baselines) + min(DRAWS, space.search.trials)
+    count = len(space.baselines) + min(MOST_DRAWN, space.search.trials)
     asked = [proposer.propose() for _ in range(count)]
     return [proposal for proposal in asked if proposal is not None]
+
+
+def _more(space: Space, runs: Iterable[Proposal]) -> list[tuple[str, RunConfig]]:
+    """Return what proposals beyond those shown make, where they make a run."""
+    found = []
+    for run in runs:
+        try:
+            found.append((run.trial_id, _config(space, run)))
+        except ConfigError:  # such a trial fails, and costs no step
+            continue
+    return found
 
 
 def _config(space: Space, run: Proposal) -> RunConfig:
@@ -170,73 +172,18 @@ def _describe(config: RunConfig) -> tuple[ModelDescription, list[str]]:
     return describe_model(config, num_labels=labels, num_labels_from=source), problem
 
 
-def _exchange(adaptation: GrowDropConfig, model: PlannedModel) -> PlannedExchange:
-    costs = _costs(adaptation, model.description)
-    by_macs = adaptation.cost == "multiply_adds"
-    prunable = sum(costs) if by_macs else model.description["prunable_params"]
-    budget = exchange_budget(adaptation.delta, prunable) // adaptation.num_events
-    beyond = int(adaptation.budget == "reference" and budget > 0)  # it stops when it has crossed
-    return PlannedExchange(
-        settings=model.settings,
-        delta=adaptation.delta,
-        times=_times(adaptation),
-        rule=f"{adaptation.budget} budget, {adaptation.cost} cost",
-        unit="multiply-adds a frame" if by_macs else "parameters",
-        budget=budget,
-        prunable=prunable,
-        fewest=_fitting(sorted(costs, reverse=True), budget) + beyond,
-        most=_fitting(sorted(costs), budget) + beyond,
-        groups=len(costs),
-    )
-
-
-def _costs(adaptation: GrowDropConfig, description: ModelDescription) -> list[int]:
-    costs: list[int] = []
-    for block in description["allocation"]:
-        for kind, groups in block.items():
-            module = description["modules"][kind]
-            unit = {
-                "exact": module["group_params"],
-                "module_share": module["group_cost"],
-                "multiply_adds": module["group_macs"],
-            }[adaptation.cost]
-            costs += [unit] * groups
-    return costs
-
-
-def _fitting(costs: Sequence[int], budget: int) -> int:
-    """Return how many of the first costs fit a budget."""
-    count = 0
-    for cost in costs:
-        budget -= cost
-        if budget < 0:
-            break
-        count += 1
-    return count
-
-
-def _times(adaptation: GrowDropConfig) -> tuple[str, ...]:
-    if adaptation.at_steps is not None:
-        return tuple(f"step {step}" for step in adaptation.at_steps)
-    at = adaptation.at
-    assert at is not None, "checked by GrowDropConfig"
-    count = adaptation.iterations
-    fractions = at if isinstance(at, tuple) else [at * k / count for k in range(1, count + 1)]
-    return tuple(f"{fraction:.4g}" for fraction in fractions)
-
-
-def _machine(space: Space, limit: int | None) -> tuple[str, bool]:
+def _machine(space: Space, limit: int | None) -> tuple[str, int | None, bool]:
     here = this_machine()
     if here is None:
-        return "runs on a Ray cluster, which is asked for room when the sweep begins", True
+        return "runs on a Ray cluster, which is asked for room when the sweep begins", None, True
     training = space.base.training
     try:
         concurrent = plan_resources(training, [here], limit=limit).concurrent
     except ResourceError as error:
-        return f"does not fit this machine: {error}", False
+        return f"does not fit this machine: {error}", None, False
     each = f"workers {training.workers}, threads {training.num_threads} each"
     room = f"{concurrent} at once on the {here.cpus:g} CPUs of this machine ({each})"
-    return f"{room}; GPUs are known once Ray runs", True
+    return f"{room}; GPUs are known once Ray runs", concurrent, True
 
 
 def _inputs(configs: Iterable[RunConfig]) -> tuple[list[str], bool]:

@@ -9,8 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.sweep.dry_run import DryRun, PlannedExchange, PlannedModel
+from tuneprune.sweep.dry_run import DryRun
+from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel
 from tuneprune.sweep.proposals import Proposal
+from tuneprune.sweep.sharing_screen import Pace, sharing_lines
 from tuneprune.sweep.space import Space
 from tuneprune.sweep.wording import short_settings
 
@@ -32,7 +34,13 @@ def render_dry_run(plan: DryRun) -> RenderableType:
         Text(),
         _models(plan.models),
         Text(),
-        *[_exchange(one) for one in plan.exchanges],
+        *_exchanges(plan.exchanges),
+        *sharing_lines(
+            plan.sharing,
+            Pace(step_time_s=plan.step_time_s, concurrent=plan.concurrent),
+            runs=space.num_runs,
+            stages_gb=plan.stages_gb,
+        ),
         Text(),
         Text(f"trials: {plan.machine}"),
         *[Text(line) for line in plan.inputs],
@@ -86,17 +94,27 @@ def _models(models: Sequence[PlannedModel]) -> Table:
     return table
 
 
-def _exchange(one: PlannedExchange) -> RenderableType:
-    where = f"{short_settings(one.settings)}: " if one.settings else ""
-    moved = f"{one.fewest}" if one.fewest == one.most else f"{one.fewest} to {one.most}"
-    events = "one event" if len(one.times) == 1 else f"each of {len(one.times)} events"
-    lines = (
-        f"{where}delta {one.delta:g}, {one.rule}",
-        f"{events} drops up to {one.budget:,} of {one.prunable:,} {one.unit}: "
-        f"{moved} of {one.groups} groups",
-        f"at {', '.join(one.times)}{'' if one.times[0].startswith('step') else ' of training'}",
-    )
-    return Group(Text(lines[0]), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines[1:]))
+def _exchanges(exchanges: Sequence[PlannedExchange]) -> list[RenderableType]:
+    """Return a row for each exchange; what is the same in all of them stands below."""
+    if not exchanges:
+        return []
+    kinds = {(one.rule, one.unit) for one in exchanges}
+    table = _table("an event", "delta", "at", "drops up to", "groups")
+    for one in exchanges:
+        name = short_settings(one.settings) or "of any trial"
+        if len(kinds) > 1:
+            name = f"{name}: {one.rule}"
+        moved = f"{one.fewest}" if one.fewest == one.most else f"{one.fewest} to {one.most}"
+        table.add_row(
+            Text(name),
+            f"{one.delta:g}",
+            ", ".join(one.times),
+            f"{one.budget:,} of {one.prunable:,}",
+            f"{moved} of {one.groups}",
+        )
+    units = " or ".join(sorted({one.unit for one in exchanges}))
+    rule = f"{exchanges[0].rule}; " if len(kinds) == 1 else ""
+    return [table, Text(f"({rule}at: fractions of training; drops: {units})"), Text()]
 
 
 def _table(first: str, *others: str, numbers: int = 0) -> Table:

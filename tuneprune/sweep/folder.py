@@ -105,7 +105,7 @@ def check_versions(out: Path) -> None:
     Raises:
         ResultsError: naming both versions.
     """
-    theirs, ours = _read_json(out)["packages"], _versions()
+    theirs, ours = _read_json(out)["packages"], package_versions()
     for package in _DECIDING:
         if theirs[package] != ours[package]:
             remedy = (
@@ -162,7 +162,7 @@ def begin_sweep(out: Path, contents: Contents) -> SweepFile:
         "fingerprint": contents.fingerprint,
         "trials": contents.trials,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "packages": _versions(),
+        "packages": package_versions(),
         "started_s": started,
         "finished_s": None,
         **contents.settings,
@@ -239,7 +239,8 @@ def _parsed(sweep: Mapping[str, Any]) -> SweepFile:
     return SweepFile(**{name: sweep[name] for name in SweepFile.__slots__})
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of all packages that a sweep names in ``sweep.json``."""
     versions = {"python": sys.version.split()[0]}
     for package in _PACKAGES:
         try:

@@ -16,10 +16,11 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from tuneprune.config import RunConfig
-from tuneprune.distributed.cluster import cluster_nodes, ray_cluster
+from tuneprune.distributed.cluster import cluster_nodes, ray_cluster, this_machine
 from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
 from tuneprune.errors import ConfigError, ResultsError
 from tuneprune.sweep.commands import shell_command
+from tuneprune.sweep.doctor import refuse_unfit_cluster
 from tuneprune.sweep.earlier import earlier_trials
 from tuneprune.sweep.folder import (
     Contents,
@@ -102,12 +103,18 @@ def run_sweep(
             return read_outcome(path, there, space, reread=True)
         check_this_machine(space.base.training, limit=max_concurrent)
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
-        with interruptible("interrupted outside the trials; the same command goes on"):
+        ray = ExitStack()
+        with interruptible("interrupted outside the trials; the same command goes on"), ray:
+            if this_machine() is None:  # a cluster is asked before anything is computed for it
+                ray.enter_context(ray_cluster())
+                plan_resources(space.base.training, cluster_nodes(), limit=max_concurrent)
+                refuse_unfit_cluster(space, out=path, prepared={}, begun=there is not None)
             prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
             with ray_cluster():
                 resources = plan_resources(
                     space.base.training, cluster_nodes(), limit=max_concurrent
                 )
+                refuse_unfit_cluster(space, out=path, prepared=prepared, begun=there is not None)
                 if restart:
                     make_room(path)
                 if there is None:

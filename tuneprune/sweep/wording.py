@@ -34,6 +34,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest_s:02d} s" if minutes else f"{rest_s} s"
 
 
+def gigabytes(count: float) -> str:
+    """Return bytes as ``1.2 GB`` or ``12 MB``, of 10^9 and 10^6."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
 def short(value: object) -> str:
     """Return a value with as many digits as a person reads."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
 A pure function of (seed, step, rank, world size): a resumed run sees what it would have seen.
 
-Legend: B batch, T frames, F mel bins.
+Legend: B batch, T frames, F mel bins, S speeds, U utterances.
 """
 
 from collections.abc import Sequence
@@ -72,8 +72,7 @@ class TrainingBatches:
         self._encoded = [labels.encode(text) for text in split.texts]
         factors = config.features.speed_factors
         self._frames = np.stack([store.num_frames(split.ids, factor) for factor in factors])
-        counts = [len(self._plan_epoch(epoch)[0]) for epoch in range(config.training.epochs)]
-        self._ends = np.cumsum(counts)
+        self._ends = epoch_ends(self._frames, config)
         self._current: tuple[int, tuple[Indices, ...], Indices] | None = None
 
     @property
@@ -84,7 +83,7 @@ class TrainingBatches:
         """Return the global batch of the step that follows ``step`` finished ones."""
         epoch = int(np.searchsorted(self._ends, step, side="right"))
         if self._current is None or self._current[0] != epoch:
-            self._current = (epoch, *self._plan_epoch(epoch))
+            self._current = (epoch, *_plan_epoch(self._frames, self._config, epoch))
         _, batches, choice = self._current
         first = int(self._ends[epoch - 1]) if epoch else 0
         utterances = batches[step - first]
@@ -127,19 +126,6 @@ class TrainingBatches:
         parts = [positions[part::accumulate] for part in range(accumulate)]
         return [part for part in parts if len(part)]
 
-    def _plan_epoch(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
-        training, seed = self._config.training, self._config.seed
-        rng = np.random.default_rng([seed, epoch, 1])
-        choice: Indices = rng.integers(len(self._frames), size=self._frames.shape[1:])
-        batches = epoch_batches(
-            padded_length(self._frames[choice, np.arange(len(choice))]),
-            seed=seed,
-            epoch=epoch,
-            batch_frames=training.batch_frames,
-            max_utterances=training.max_batch_utterances,
-        )
-        return batches, choice
-
     def _masks(self, plan: StepPlan, generator: torch.Generator) -> Masks | None:
         augment = self._config.features.spec_augment
         if augment is None:
@@ -160,6 +146,33 @@ class TrainingBatches:
             return batch
         mine = masks.take(torch.from_numpy(positions))
         return replace(batch, features_BTF=mine.apply(batch.features_BTF))
+
+
+def epoch_ends(frames_SU: NDArray[np.int32], config: RunConfig) -> NDArray[np.int64]:
+    """Return how many steps have been made at the end of each epoch.
+
+    Args:
+        frames_SU: lengths of the utterances at each speed, in the order of ``speed_factors``.
+        config: of the run.
+    """
+    epochs = range(config.training.epochs)
+    return np.cumsum([len(_plan_epoch(frames_SU, config, epoch)[0]) for epoch in epochs])
+
+
+def _plan_epoch(
+    frames_SU: NDArray[np.int32], config: RunConfig, epoch: int
+) -> tuple[tuple[Indices, ...], Indices]:
+    """Return the batches of an epoch, and which speed each utterance has in it."""
+    rng = np.random.default_rng([config.seed, epoch, 1])
+    choice: Indices = rng.integers(len(frames_SU), size=frames_SU.shape[1:])
+    batches = epoch_batches(
+        padded_length(frames_SU[choice, np.arange(len(choice))]),
+        seed=config.seed,
+        epoch=epoch,
+        batch_frames=config.training.batch_frames,
+        max_utterances=config.training.max_batch_utterances,
+    )
+    return batches, choice
 
 
 def collate(features: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> Batch:

@@ -3,9 +3,11 @@
 After this, a run does not fail on its input; a second run on the same corpus does no work here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -64,7 +66,7 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     for split in splits.values():
         check_labels(labels, split.texts, split=split.name, ids=split.ids)
     features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
-    train = _long_enough(splits["train"], labels, features, config)
+    train = long_enough(splits["train"], labels, features, config)
     _check_batches(train, features, config)
     if config.adaptation.method != "none":
         _check_adaptation(train, labels, features, config)
@@ -108,21 +110,19 @@ def labels_fit(frames: NDArray[np.integer], labels: list[list[int]]) -> NDArray[
     return frames >= np.asarray(needed)
 
 
-def _features(
-    corpus: Corpus, config: RunConfig, splits: dict[str, Split], *, progress: bool
-) -> Path:
-    speeds: dict[str, tuple[float, ...]] = {split.name: (1.0,) for split in splits.values()}
-    speeds[splits["train"].name] = config.features.speed_factors
-    return prepare_features(
-        corpus,
-        config.features,
-        splits=tuple(speeds),
-        speeds=speeds,
-        progress=progress,
-    )
+class Lengths(Protocol):
+    """Lengths of utterances in frames: of stored features, or as a corpus states them."""
+
+    def num_frames(self, ids: Sequence[str], speed: float = 1.0) -> NDArray[np.int32]:
+        """Return the lengths of some utterances at a speed."""
 
 
-def _long_enough(split: Split, labels: LabelSet, store: FeatureStore, config: RunConfig) -> Split:
+def long_enough(split: Split, labels: LabelSet, store: Lengths, config: RunConfig) -> Split:
+    """Return the utterances for which CTC has a path at every speed.
+
+    Raises:
+        CorpusError: there are none.
+    """
     encoded = [labels.encode(text) for text in split.texts]
     fits = np.ones(len(encoded), dtype=bool)
     for speed in config.features.speed_factors:
@@ -136,6 +136,20 @@ def _long_enough(split: Split, labels: LabelSet, store: FeatureStore, config: Ru
             "labels; use longer units (text.unit: phonemes) or longer recordings",
         )
     return _take(split, np.flatnonzero(fits))
+
+
+def _features(
+    corpus: Corpus, config: RunConfig, splits: dict[str, Split], *, progress: bool
+) -> Path:
+    speeds: dict[str, tuple[float, ...]] = {split.name: (1.0,) for split in splits.values()}
+    speeds[splits["train"].name] = config.features.speed_factors
+    return prepare_features(
+        corpus,
+        config.features,
+        splits=tuple(speeds),
+        speeds=speeds,
+        progress=progress,
+    )
 
 
 def _check_batches(train: Split, features: FeatureStore, config: RunConfig) -> None:

@@ -1,0 +1,90 @@
+"""What a sweep takes on disk, computed from its models before anything is trained."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+
+from tuneprune.config import RunConfig
+from tuneprune.models.ctc import build_model
+from tuneprune.sweep.proposals import GridProposer
+from tuneprune.sweep.space import Space, baseline_config, build_trial_config
+
+_MOMENTS = 2  # that Adam keeps of every parameter, in its precision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointSize:
+    """Bytes of the tensors of a checkpoint; what else is in it is small.
+
+    Args:
+        weights: of the best checkpoint, which is not trained on.
+        resumable: of the last one, and of a stage: weights and both moments of Adam.
+    """
+
+    weights: int
+    resumable: int
+
+    @property
+    def of_run(self) -> int:
+        """Return what a run keeps: its best and its last checkpoint."""
+        return self.weights + self.resumable
+
+
+class CheckpointSizes:
+    """Sizes of the checkpoints of runs, each model built once, without its weights.
+
+    A model that an event makes larger or smaller is taken to be as large as it began.
+
+    Args:
+        count_labels: returns the outputs of a run's recogniser, the blank included; it is asked
+            once for each corpus and unit of text.
+    """
+
+    def __init__(self, count_labels: Callable[[RunConfig], int]) -> None:
+        self._count_labels = count_labels
+        self._labels: dict[tuple[str, str], int] = {}
+        self._known: dict[tuple[str, int, int], CheckpointSize] = {}
+
+    def __call__(self, config: RunConfig) -> CheckpointSize:
+        texts = (config.corpus.model_dump_json(), config.text.model_dump_json())
+        if texts not in self._labels:
+            self._labels[texts] = self._count_labels(config)
+        labels = self._labels[texts]
+        key = (config.model.model_dump_json(), config.features.num_bins, labels)
+        if key not in self._known:
+            self._known[key] = _size(config, labels)
+        return self._known[key]
+
+
+def checkpoints_bytes(space: Space, sizes: CheckpointSizes) -> int:
+    """Return what the checkpoints of all runs of a sweep take; a little more than in the end.
+
+    Of a space that is no grid, every run is taken to be as large as the baseline.
+    """
+    if not space.is_grid:
+        return space.num_runs * sizes(baseline_config(space)).of_run
+    return sum(sizes(config).of_run for config in grid_configs(space))
+
+
+def grid_configs(space: Space) -> Iterable[RunConfig]:
+    """Return the runs of a grid in order."""
+    for run in GridProposer(space).runs:
+        if run.is_baseline:
+            yield baseline_config(space, run.values)
+        else:
+            yield build_trial_config(space, run.values)
+
+
+def _size(config: RunConfig, num_labels: int) -> CheckpointSize:
+    with torch.device("meta"):
+        model = build_model(
+            config.model, num_bins=config.features.num_bins, num_labels=num_labels, seed=0
+        )
+    weights = sum(_bytes(tensor) for tensor in model.state_dict().values())
+    moments = _MOMENTS * sum(_bytes(parameter) for parameter in model.parameters())
+    return CheckpointSize(weights=weights, resumable=weights + moments)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
