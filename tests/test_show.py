@@ -256,6 +256,7 @@ def test_the_command_after_a_run_can_be_copied(
         status="diverged", step=3, total_steps=9, best_step=0, dev_wer=1.0, dev_cer=1.0,
         test_wer=1.0, test_cer=1.0, params=10, prunable_params=5, multiply_adds_per_s=2000,
         unrecovered_events=1, train_s=1.0, setup_s=1.0, left_out_utterances=0, checkpoint="",
+        real_time_factor=0.25,
     )  # fmt: skip
     print_run(summary, folder, Console(width=100))
     lines = capsys.readouterr().out.splitlines()

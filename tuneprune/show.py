@@ -145,13 +145,20 @@ def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
 def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -> pa.Table:
     """Return the columns of trials that a person compares, in the order of ``trials``.
 
-    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time.
+    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time; where
+    there are any, the trial that it repeats and the seed, and the constraints that it violates.
     """
     one_sweep = pc.count_distinct(trials["sweep_id"]).as_py() <= 1
     first = ("trial_id",) if one_sweep else ("sweep_id", "trial_id")
-    last = ("status", metric, *_RATES, "params", "train_s")
-    names = (*first, "is_baseline", *results.searched(), *last)
+    repeats = _if_any(trials, "replicate_of")
+    middle = ("is_baseline", *results.searched(), *repeats, *(["seed"] if repeats else []))
+    last = ("status", metric, *_RATES, "params", "train_s", *_if_any(trials, "violated"))
+    names = (*first, *middle, *last)
     return trials.select(list(dict.fromkeys(names)))
+
+
+def _if_any(rows: pa.Table, name: str) -> list[str]:
+    return [name] if rows[name].null_count < rows.num_rows else []
 
 
 def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table, str]:

@@ -41,7 +41,7 @@ def outcome(tmp_path, space):
         path=tmp_path / "out",
         sweep_id="small-1",
         question=space.question,
-        objective=space.search.objective,
+        objectives=space.search.objectives,
         counts={"finished": 5, "failed": 1},
         best=row("t03", 0.1, 0.2),
         baseline=row("t00", 0.3, 0.25),

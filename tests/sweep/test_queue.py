@@ -62,6 +62,10 @@ class Names:
         number = self.next - 1
         return Proposal(trial_id=f"t{number}", number=number, values={}, is_baseline=number == 0)
 
+    @property
+    def is_exhausted(self):
+        return self.next == self.count
+
     def told(self, trial_id, metrics):
         self.heard.append((trial_id, metrics["status"]))
 

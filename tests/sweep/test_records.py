@@ -17,6 +17,7 @@ def summary(**changes):
         "status": "finished", "step": 9, "total_steps": 10, "best_step": 8,
         "dev_wer": 0.5, "dev_cer": 0.25, "test_wer": 0.6, "test_cer": 0.3,
         "params": 100, "prunable_params": 80, "multiply_adds_per_s": 5_000_000_000,
+        "real_time_factor": 0.25,
         "unrecovered_events": 1, "setup_s": 1.0, "train_s": 2.0,
         "left_out_utterances": 0, "checkpoint": "best-8",
     }  # fmt: skip

@@ -19,6 +19,7 @@ SUMMARY = RunSummary(
     status="finished", step=9, total_steps=10, best_step=8, dev_wer=0.5, dev_cer=0.25,
     test_wer=0.6, test_cer=float("nan"), params=100, prunable_params=80, setup_s=1.0, train_s=2.0,
     left_out_utterances=0, checkpoint="best-8", multiply_adds_per_s=1_000, unrecovered_events=0,
+    real_time_factor=0.25,
 )  # fmt: skip
 CHOSEN = {
     "adaptation.scorer": "magnitude", "adaptation.delta": 0.2, "adaptation.at": 0.25, "seed": 7,
@@ -64,7 +65,8 @@ def test_a_finished_trial_is_recorded_under_its_own_seed(task, tmp_path, reporte
     metrics = run(task)
     assert metrics == {
         "status": "finished", "step": 9, "total_steps": 10, "dev_wer": 0.5, "dev_cer": 0.25,
-        "test_wer": 0.6,
+        "test_wer": 0.6, "params": 100, "prunable_params": 80, "multiply_adds_per_s": 1_000,
+        "real_time_factor": 0.25,
     }  # fmt: skip
     row = only_row(tmp_path)
     assert (row["status"], row["seed"], row["test_cer"]) == ("finished", 7, None)

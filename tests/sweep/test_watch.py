@@ -49,6 +49,10 @@ class Numbered:
     def propose(self):
         return self.left.pop(0) if self.left else None
 
+    @property
+    def is_exhausted(self):
+        return True
+
     def told(self, trial_id, metrics):
         assert trial_id not in self.heard
         self.heard[trial_id] = metrics["status"]

@@ -72,8 +72,8 @@ class DryRun:
     """A sweep before it begins.
 
     Args:
-        runs: all runs of a grid in order; else the baseline and the first proposals of the sampler
-            as long as it is told no outcome.
+        runs: all runs of a grid in order, but for replicates; else the baseline, the points to be
+            tried first, and the first proposals of the sampler as long as it is told no outcome.
         models: distinct models of ``runs``.
         exchanges: distinct exchanges of ``runs``.
         machine: how many trials run at once here, or why none can.
@@ -137,7 +137,7 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
 
 def _draws(space: Space) -> list[Proposal]:
     proposer = StudyProposer(space, study_name="dry-run")
-    count = len(space.baselines) + min(DRAWS, space.search.trials)
+    count = len(space.baselines) + min(len(space.search.first) + DRAWS, space.search.trials)
     asked = [proposer.propose() for _ in range(count)]
     return [proposal for proposal in asked if proposal is not None]
 

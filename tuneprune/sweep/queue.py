@@ -48,6 +48,8 @@ class Segment:
             "number": one.number,
             "values": dict(one.values),
             "is_baseline": one.is_baseline,
+            "replicate_of": one.replicate_of,
+            "seed": one.seed,
             "segment": self.number,
             **{name: getattr(self, name) for name in _NAMES},
         }
@@ -59,6 +61,8 @@ class Segment:
             number=config["number"],
             values=dict(config["values"]),
             is_baseline=config["is_baseline"],
+            replicate_of=config["replicate_of"],
+            seed=config["seed"],
         )
         more = {name: config[name] for name in _NAMES}
         return cls(proposal=proposal, number=config["segment"], **more)
@@ -210,7 +214,7 @@ class TrialQueue:
         ):
             proposal = self._proposer.propose()
             if proposal is None:
-                self._all_proposed = True
+                self._all_proposed = self._proposer.is_exhausted
                 return
             earlier = self._earlier.get(proposal.trial_id)
             if earlier is not None and earlier.ended is not None:

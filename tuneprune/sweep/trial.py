@@ -23,7 +23,7 @@ from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
 from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.queue import Segment
-from tuneprune.sweep.records import TrialRecord, diverged_reason, error_rates, saved_step
+from tuneprune.sweep.records import TrialRecord, diverged_reason, metrics_of, saved_step
 from tuneprune.sweep.sharing import SharedTrial, train_shared
 from tuneprune.sweep.sharing_plan import SharingPlan
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
@@ -74,9 +74,11 @@ class SweepTask:
         Raises:
             ConfigError: the proposed values do not go together.
         """
-        if proposal.is_baseline:
-            return baseline_config(self.space, proposal.values)
-        return build_trial_config(self.space, proposal.values)
+        build = baseline_config if proposal.is_baseline else build_trial_config
+        config = build(self.space, proposal.values)
+        if proposal.seed is None:
+            return config
+        return config.model_copy(update={"seed": proposal.seed})
 
     def checkpoint_dir(self, trial_id: str) -> Path:
         """Return the folder of a trial's checkpoints."""
@@ -144,6 +146,7 @@ def _record(segment: Segment, config: RunConfig | None, writer: TableWriter) -> 
         config,
         values=segment.proposal.values,
         is_baseline=segment.proposal.is_baseline,
+        replicate_of=segment.proposal.replicate_of,
         executed_steps=segment.executed_steps,
     )
 
@@ -227,7 +230,7 @@ def _train_alone(
 
 
 def _last_metrics(summary: RunSummary) -> Metrics:
-    found: Metrics = {**error_rates(summary)}
+    found: Metrics = {**metrics_of(summary)}
     found |= {"status": summary.status, "reason": diverged_reason(summary)}
     found |= {"step": summary.step, "total_steps": summary.total_steps}
     return {name: value for name, value in found.items() if value is not None}
