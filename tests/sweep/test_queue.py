@@ -54,6 +54,7 @@ class Names:
     count: int
     heard: list = field(default_factory=list)
     next: int = 0
+    is_waiting: bool = False
 
     def propose(self):
         if self.next == self.count:
@@ -64,7 +65,7 @@ class Names:
 
     @property
     def is_exhausted(self):
-        return self.next == self.count
+        return self.next == self.count and not self.is_waiting
 
     def told(self, trial_id, metrics):
         self.heard.append((trial_id, metrics["status"]))
@@ -204,9 +205,22 @@ def test_what_ended_before_the_sweep_was_cut_off_is_told_and_not_trained(tmp_pat
     assert (known, sweep.names.heard) == (["t0"], [("t0", "finished")])
 
 
+def test_a_sweep_is_not_done_while_there_may_be_more_to_propose(tmp_path):
+    sweep = Sweep(tmp_path, [BASELINE] * 2)
+    sweep.names.count, sweep.names.is_waiting = 1, True
+    assert sweep.next() == "t0"
+    sweep.queue.ended("t0", FINISHED)
+    assert sweep.next() is None
+    assert not sweep.queue.is_done
+    sweep.names.count, sweep.names.is_waiting = 2, False
+    assert sweep.next() == "t1"
+    sweep.queue.ended("t1", FINISHED)
+    assert sweep.queue.is_done
+
+
 @pytest.mark.parametrize("trunk", [None, "b" * 16])
 def test_a_segment_travels_as_plain_values(trunk):
-    proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]})
+    proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]}, replicate_of="t1", seed=5)
     segment = Segment(
         proposal=proposal, number=2, attempt=1, executed_steps=40, trunk=trunk, total_steps=90
     )

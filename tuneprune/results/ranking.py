@@ -42,7 +42,7 @@ def pareto_front(rows: pa.Table, metrics: Sequence[str], *, baselines: bool) -> 
         raise ResultsError("metrics", tuple(metrics), "must name at least one metric")
     rows = _candidates(rows, metrics, baselines=baselines)
     points = [rows[name].cast(pa.float64(), safe=False).to_numpy() for name in metrics]
-    return rows.filter(pa.array(_undominated(np.stack(points, axis=1))))
+    return rows.filter(pa.array(_undominated(np.stack(points, axis=1)), pa.bool_()))
 
 
 def _candidates(rows: pa.Table, metrics: Sequence[str], *, baselines: bool) -> pa.Table:
