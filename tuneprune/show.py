@@ -181,9 +181,13 @@ def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table,
 
 
 def ranked_trials(results: Results) -> pa.Table:
-    """Return all trials: finished ones by WER on dev, then those that run, failed ones last."""
+    """Return all trials: finished ones by WER on dev, then those that run, failed ones last.
+
+    Of the finished ones, those that violate a constraint come after all others.
+    """
     trials = results.trials()
-    place = pc.index_in(trials["status"], pa.array(_STATUS_ORDER))
+    place = pc.multiply(pc.index_in(trials["status"], pa.array(_STATUS_ORDER)), 2)
+    place = pc.add(place, pc.cast(pc.is_valid(trials["violated"]), pa.int32()))
     keys = [(name, "ascending") for name in ("place", "dev_wer", "trial_id", "sweep_id")]
     return trials.append_column("place", place).sort_by(keys).drop_columns("place")
 
