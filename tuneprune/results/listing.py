@@ -16,9 +16,10 @@ def list_sweeps(root: str | Path) -> pa.Table:
     """Return a row for each sweep under ``root``, by folder.
 
     Columns: ``folder``, ``sweep_id``, ``trials``, ``finished``, ``failed`` (also diverged),
-    ``best_dev_wer`` (fraction, as ``Results.best`` finds it; may be null), ``started_s`` (seconds since
-    1970, as ``sweep.json`` has it, else the first row of any trial; may be null) and ``problem``
-    (what could not be read; else null). Where nothing could be read, all others are null.
+    ``best_dev_wer`` (fraction, as ``Results.best`` finds it; may be null), ``started_s`` (seconds
+    since 1970, as ``sweep.json`` has it, else the first row of any trial; may be null) and
+    ``problem`` (what could not be read; else null). Where nothing could be read, all others are
+    null.
 
     Raises:
         ResultsError: no such folder.
