@@ -128,3 +128,10 @@ def test_an_ablation_changes_only_what_it_asks_about(path):
     base = load_space(path).base
     chosen = {"encoder": base.model.encoder, "d_model": base.model.d_model}
     assert base == whole.model_copy(update={"model": whole.model.model_copy(update=chosen)})
+
+
+def test_the_study_of_several_objectives_is_on_the_model_and_the_training_of_the_one_of_one():
+    space = load_space(FOLDER / "dmao_multi_objective.yaml")
+    assert space.base == load_space(FOLDER / "dmao_an4.yaml").base
+    assert space.search.trials % space.search.sampler.population == 0
+    assert space.num_runs == 21, "as its comment says"

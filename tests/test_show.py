@@ -142,6 +142,23 @@ def test_trials_are_ranked_by_the_dev_rate_and_failed_ones_come_last(
     assert ids(ranked) == ["t2", "t0", "t1", "t6", "t4", "t5", "t3"]
 
 
+def test_violations_and_replicates_are_shown_where_there_are_any(
+    tmp_path: Path, write: Write
+) -> None:
+    write("t1", dev_wer=0.5)
+    write("t2", dev_wer=0.4)
+    results = open_results(tmp_path)
+    shown = trial_columns(results, ranked_trials(results)).column_names
+    assert not {"violated", "replicate_of", "seed"} & set(shown)
+    write("t3", dev_wer=0.1, violated="params <= 3")
+    write("t4", dev_wer=0.6, replicate_of="t1")
+    shown = trial_columns(results, ranked_trials(results))
+    assert ids(shown) == ["t2", "t1", "t4", "t3"]
+    assert shown["violated"].to_pylist() == [None, None, None, "params <= 3"]
+    assert shown["replicate_of"].to_pylist() == [None, None, "t1", None]
+    assert shown["seed"].to_pylist() == [3, 3, 3, 3]
+
+
 def test_why_trials_did_not_finish_is_said_on_a_line_each(
     tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +273,7 @@ def test_the_command_after_a_run_can_be_copied(
         status="diverged", step=3, total_steps=9, best_step=0, dev_wer=1.0, dev_cer=1.0,
         test_wer=1.0, test_cer=1.0, params=10, prunable_params=5, multiply_adds_per_s=2000,
         unrecovered_events=1, train_s=1.0, setup_s=1.0, left_out_utterances=0, checkpoint="",
+        real_time_factor=0.25,
     )  # fmt: skip
     print_run(summary, folder, Console(width=100))
     lines = capsys.readouterr().out.splitlines()

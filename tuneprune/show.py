@@ -162,13 +162,20 @@ def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
 def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -> pa.Table:
     """Return the columns of trials that a person compares, in the order of ``trials``.
 
-    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time.
+    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time; where
+    there are any, the trial that it repeats and the seed, and the constraints that it violates.
     """
     one_sweep = pc.count_distinct(trials["sweep_id"]).as_py() <= 1
     first = ("trial_id",) if one_sweep else ("sweep_id", "trial_id")
-    last = ("status", metric, *_RATES, "params", "train_s")
-    names = (*first, "is_baseline", *results.searched(), *last)
+    repeats = _if_any(trials, "replicate_of")
+    middle = ("is_baseline", *results.searched(), *repeats, *(["seed"] if repeats else []))
+    last = ("status", metric, *_RATES, "params", "train_s", *_if_any(trials, "violated"))
+    names = (*first, *middle, *last)
     return trials.select(list(dict.fromkeys(names)))
+
+
+def _if_any(rows: pa.Table, name: str) -> list[str]:
+    return [name] if rows[name].null_count < rows.num_rows else []
 
 
 def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table, str]:
@@ -191,9 +198,13 @@ def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table,
 
 
 def ranked_trials(results: Results) -> pa.Table:
-    """Return all trials: finished ones by WER on dev, then those that run, failed ones last."""
+    """Return all trials: finished ones by WER on dev, then those that run, failed ones last.
+
+    Of the finished ones, those that violate a constraint come after all others.
+    """
     trials = results.trials()
-    place = pc.index_in(trials["status"], pa.array(_STATUS_ORDER))
+    place = pc.multiply(pc.index_in(trials["status"], pa.array(_STATUS_ORDER)), 2)
+    place = pc.add(place, pc.cast(pc.is_valid(trials["violated"]), pa.int32()))
     keys = [(name, "ascending") for name in ("place", "dev_wer", "trial_id", "sweep_id")]
     return trials.append_column("place", place).sort_by(keys).drop_columns("place")
 

@@ -97,6 +97,7 @@ def training_of_nothing() -> Callable[..., Any]:
         return RunSummary(
             status="finished", step=1, total_steps=1, best_step=1, dev_wer=0.5, dev_cer=0.5,
             test_wer=0.5, test_cer=0.5, params=1, prunable_params=1, multiply_adds_per_s=1,
+            real_time_factor=0.25,
             unrecovered_events=None, setup_s=0.0, train_s=0.0, left_out_utterances=0,
             checkpoint="",
         )  # fmt: skip

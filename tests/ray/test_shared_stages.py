@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 MEASURED = {
     "step_time_s", "eval_s", "event_s", "step_time_before_s", "step_time_after_s", "train_s",
-    "setup_s", "time_s", "sweep_id", "attempt", "executed_steps", "shared_from",
+    "setup_s", "time_s", "real_time_factor", "sweep_id", "attempt", "executed_steps", "shared_from",
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def dummy_training():
             status="diverged" if diverged else "finished", step=2, total_steps=2, best_step=2,
             dev_wer=math.nan if diverged else rate, dev_cer=rate, test_wer=rate, test_cer=rate,
             params=1, prunable_params=1, setup_s=0.0, train_s=0.0, left_out_utterances=0,
-            checkpoint="", multiply_adds_per_s=1, unrecovered_events=None,
+            checkpoint="", multiply_adds_per_s=1, real_time_factor=0.25, unrecovered_events=None,
         )  # fmt: skip
 
     return train

@@ -28,11 +28,13 @@ def write_trial(
     dev_utterances: tuple[tuple[str, str, int, int], ...] = (),
     config: dict[str, object] | None = None,
     params: int | None = None,
+    **columns: object,
 ) -> None:
     """Write a whole trial: dev evaluations at 10, 20, ... and, with an event, one group moved.
 
     ``utterances`` are (id, speaker, reference words, substitutions) of the test split,
-    ``dev_utterances`` of the dev split. ``config`` is beside what says how the splits are called.
+    ``dev_utterances`` of the dev split. ``config`` is beside what says how the splits are called;
+    ``columns`` are more of the trials table.
     """
     splits = {"dev_split": dev_split, "test_split": "test"}
     keys = {"sweep_id": sweep_id, "trial_id": trial_id, "attempt": attempt, "seed": seed}
@@ -67,7 +69,7 @@ def write_trial(
             "trials", step=10 * len(wers), status=status, method="grow_drop" if adapted else "none",
             is_baseline=trial_id.startswith("baseline"), settings=json.dumps(settings or {}),
             dev_wer=dev_wer, config=json.dumps({"corpus": splits, **(config or {})}),
-            params=params,
+            params=params, **columns,
         )  # fmt: skip
 
 

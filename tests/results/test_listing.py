@@ -19,12 +19,14 @@ def test_sweeps_are_listed_with_what_became_of_their_trials(
     trial_writer("t2", sweep_id="one", folder="one", dev_wer=0.3)
     trial_writer("t3", sweep_id="one", folder="one", dev_wer=0.1, status="diverged")
     trial_writer("t4", sweep_id="one", folder="one", dev_wer=None, status="running")
+    trial_writer("t5", sweep_id="one", folder="one", dev_wer=0.1, violated="params <= 3")
+    trial_writer("t6", sweep_id="one", folder="one", dev_wer=0.1, replicate_of="t1")
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "sweep.json").write_text("{}")
     one, two = list_sweeps(tmp_path).to_pylist()
     started_s = one.pop("started_s")
     assert one == {
-        "folder": "one", "sweep_id": "one", "trials": 4, "finished": 2, "failed": 1,
+        "folder": "one", "sweep_id": "one", "trials": 6, "finished": 4, "failed": 1,
         "best_dev_wer": 0.3, "problem": None,
     }  # fmt: skip
     assert started_s == min(open_results(tmp_path).trials()["time_s"].to_pylist())

@@ -141,3 +141,42 @@ def test_the_screen_fits_and_cuts_a_long_grid(grid):
     assert "t39" in text
     assert "t40" not in text
     assert "... and 20 more" in text
+
+
+def test_what_else_is_asked_for_is_on_the_screen(settings):
+    first = {"adaptation.scorer": "magnitude", "adaptation.delta": 0.3, "adaptation.at": 0.4}
+    settings["search"] |= {
+        "objectives": ["dev_wer", "params"],
+        "constraints": ["params<=1.5 * baseline", "dev_cer <= 0.9"],
+        "tie": {"adaptation.growth_noise": "adaptation.delta"},
+        "first": [first],
+        "replicates": {"seeds": [8, 9], "promote_top": 2},
+    }
+    plan = dry_run(build_space(settings))
+    assert plan.runs[1].values == first
+    text = screen(plan)
+    assert max(map(len, text.splitlines())) <= 100
+    for line in (
+        "small: 1 baseline and 4 trials by tpe; nothing is trained now",
+        "minimised: dev_wer, params; the first decides on the best",
+        "only where params <= 1.5 * baseline and dev_cer <= 0.9",
+        "tied: adaptation.growth_noise is adaptation.delta",
+        "then 6 replicates: the best 2 and the baseline, with seed 8 and 9",
+        "First 1 point of the space's own, then proposals, as far as outcomes do not change them:",
+    ):
+        assert line in text.splitlines()
+
+
+def test_all_points_are_shown_and_as_many_proposals_as_without(settings):
+    first = [
+        {
+            "adaptation.scorer": "magnitude",
+            "adaptation.delta": 0.1,
+            "adaptation.at": round(0.1 + n / 100, 2),
+        }
+        for n in range(7)
+    ]
+    settings["search"] |= {"first": first, "trials": 20}
+    plan = dry_run(build_space(settings))
+    assert [run.values for run in plan.runs[1:8]] == first
+    assert len(plan.runs) == 1 + 7 + 5

@@ -13,6 +13,7 @@ from tuneprune.results.compare import Comparison
 from tuneprune.sweep.differences import Difference
 from tuneprune.sweep.final import print_outcome, render_outcome
 from tuneprune.sweep.outcome import Baselines, SweepOutcome
+from tuneprune.sweep.over_seeds import OverSeeds, SeedPair
 from tuneprune.sweep.space import build_space
 
 
@@ -41,7 +42,7 @@ def outcome(tmp_path, space):
         path=tmp_path / "out",
         sweep_id="small-1",
         question=space.question,
-        objective=space.search.objective,
+        objectives=space.search.objectives,
         counts={"finished": 5, "failed": 1},
         best=row("t03", 0.1, 0.2),
         baseline=row("t00", 0.3, 0.25),
@@ -151,3 +152,75 @@ def test_a_baseline_that_differs_in_more_than_adaptation_allows_no_verdict(outco
     assert "95 % interval [-9.0, -1.0]." in joined
     assert "clear difference" not in joined
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_of_several_objectives_the_front_is_shown_beside_the_best(outcome):
+    front = [
+        {**row("t03", 0.1, 0.2), "multiply_adds_per_s": 3_000_000_000},
+        {**row("t12", 0.3, 0.2), "multiply_adds_per_s": 2_000_000_000},
+    ]
+    several = dataclasses.replace(
+        outcome, objectives=("dev_wer", "multiply_adds_per_s"), front=tuple(front)
+    )
+    text = shown(render_outcome(several))
+    assert "Pareto front: no other trial is as low in dev WER and multiply-adds/s:" in text
+    assert re.search(r"t03 +10\.0 % +3,000,000,000 +delta 0\.2", text)
+    assert re.search(r"t12 +30\.0 % +2,000,000,000", text)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "Pareto" not in shown(render_outcome(outcome))
+
+
+def test_a_long_front_is_cut(outcome):
+    front = tuple(row(f"t{number}", 0.1, 0.2) for number in range(100, 130))
+    several = dataclasses.replace(outcome, objectives=("dev_wer", "params"), front=front)
+    text = shown(render_outcome(several))
+    assert "the first 20 of 30" in text
+    assert "t119" in text
+    assert "t120" not in text
+
+
+def test_what_was_not_chosen_on_dev_is_not_said_to_be(outcome):
+    smallest = dataclasses.replace(outcome, objectives=("params", "dev_wer"))
+    text = " ".join(shown(render_outcome(smallest)).split())
+    assert "Best of 4 finished trials, chosen by parameters:" in text
+    assert "on dev" not in text
+
+
+def test_trials_that_violate_constraints_are_counted_apart(outcome):
+    text = shown(render_outcome(dataclasses.replace(outcome, infeasible=3)))
+    assert "Best of 1 finished trial (3 more violate constraints), chosen on dev" in text
+    none = dataclasses.replace(outcome, infeasible=4, best=None, comparison=None)
+    assert "No trial finished and keeps the constraints." in shown(render_outcome(none))
+
+
+@pytest.fixture
+def repeated(outcome):
+    pairs = (
+        SeedPair(seed=1, best=row("t03", 0.1, 0.2), baseline=row("t00", 0.3, 0.25)),
+        SeedPair(seed=7, best=row("t06", 0.2, 0.3), baseline=row("t05", 0.4, 0.24)),
+        SeedPair(seed=8, best=row("t08", 0.3, 0.4), baseline=None),
+    )
+    compared = dataclasses.replace(outcome.comparison, difference=0.005, high=0.02)
+    return dataclasses.replace(outcome, over_seeds=OverSeeds(pairs=pairs, comparison=compared))
+
+
+def test_the_best_is_shown_with_each_seed_and_on_average(repeated):
+    text = shown(render_outcome(repeated))
+    assert re.search(r"^1 +10\.0 % +30\.0 % +20\.0 % +25\.0 % +-5\.0$", text, re.MULTILINE)
+    assert re.search(r"^7 +20\.0 % +40\.0 % +30\.0 % +24\.0 % +\+6\.0$", text, re.MULTILINE)
+    assert re.search(r"^8 +30\.0 % +- +40\.0 % +- +-$", text, re.MULTILINE)
+    # By hand: over three seeds of the best, two of the baseline, two of both.
+    assert re.search(r"^mean +20\.0 % +35\.0 % +30\.0 % +24\.5 % +\+0\.5$", text, re.MULTILINE)
+    joined = " ".join(text.split())
+    assert "Test WER over 2 seeds, best minus baselines: +0.5 points, 95 % interval" in joined
+    assert "[-9.0, +2.0]: no clear difference." in joined
+    assert "One seed" not in joined
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_seeds_that_can_not_be_compared_say_why(repeated):
+    alone = dataclasses.replace(
+        repeated.over_seeds, comparison=None, not_compared="no seed has two finished runs"
+    )
+    text = shown(render_outcome(dataclasses.replace(repeated, over_seeds=alone)))
+    assert "Not compared over seeds: no seed has two finished runs" in text

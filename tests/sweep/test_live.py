@@ -197,3 +197,56 @@ def test_without_a_terminal_a_line_is_never_longer_than_the_screen(settings):
     assert finished.endswith(" left")  # whole, with hours on either side
     assert long.startswith("t101 running   scorer magnitude, delta 0.15")
     assert (len(finished) <= 100, len(long), long[-1]) == (True, 100, "…")
+
+
+@pytest.fixture
+def limited(settings):
+    settings["search"] |= {
+        "constraints": ["params <= 1.0 * baseline"],
+        "replicates": {"seeds": [8], "promote_top": 1},
+    }
+    return build_space(settings)
+
+
+def finish(table, trial_id, rate, params, *, is_baseline=False, **known):
+    values = {} if is_baseline else {"adaptation.delta": 0.2}
+    number = int(trial_id[1:])
+    proposal = Proposal(
+        trial_id=trial_id, number=number, values=values, is_baseline=is_baseline, **known
+    )
+    table.started(proposal)
+    table.ended(trial_id, {"status": "finished", "dev_wer": rate, "params": params})
+
+
+def test_neither_what_violates_a_constraint_nor_a_replicate_is_the_best(limited):
+    console = Console(width=100, file=io.StringIO())
+    table = LiveTable(limited, console)
+    finish(table, "t01", 0.2, 10)
+    assert " best" not in shown(table.render()), "while the baseline trains, nobody knows"
+    finish(table, "t00", 0.6, 10, is_baseline=True)
+    finish(table, "t02", 0.1, 11)
+    finish(table, "t05", 0.5, 10, is_baseline=True, replicate_of="t00", seed=8)
+    finish(table, "t06", 0.1, 10, replicate_of="t01", seed=8)
+    text = shown(table.render())
+    assert re.search(r"t01 .*20\.0 % best", text)
+    assert text.count(" best") == 1
+    assert re.search(r"t05 +t00 again, seed 8, baseline", text)
+    assert re.search(r"t06 +t01 again, seed 8, delta 0\.2 .*10\.0 % +-40\.0", text)
+    assert "5 of 7 trials" in text
+    assert "not kept: params <= 1.0 * baseline " in console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_how_many_there_are_can_turn_out_later(limited):
+    table = LiveTable(limited, Console(quiet=True))
+    table.expect(6)
+    assert "0 of 6 trials" in shown(table.render())
+
+
+def test_the_first_objective_is_what_is_shown(settings):
+    settings["search"]["objectives"] = ["multiply_adds_per_s", "dev_wer"]
+    table = LiveTable(build_space(settings), Console(quiet=True))
+    table.ended("t01", {"status": "finished", "dev_wer": 0.1, "multiply_adds_per_s": 2_500_000_000})
+    text = shown(table.render())
+    assert "multiply-adds/s" in text
+    assert re.search(r"t01 .* 2,500,000,000 best", text)

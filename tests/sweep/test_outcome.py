@@ -12,15 +12,15 @@ from tuneprune.sweep.space import build_space
 
 def write_trial(
     folder, trial_id, *, status="finished", dev=None, errors=(), baseline=False, speakers=1,
-    settings=None, seed=1,
+    settings=None, seed=1, params=1, **columns,
 ):  # fmt: skip
     writer = TableWriter(folder, sweep_id="s", trial_id=trial_id, attempt=0, seed=seed)
     with writer:
         writer.add(
             "trials", step=1, status=status, is_baseline=baseline, dev_wer=dev, dev_cer=dev,
-            test_wer=dev, test_cer=dev, params=1, train_s=60.0,
-            settings=json.dumps(settings or {"adaptation.delta": 0.2}),
-            reason="why" if status == "failed" else None,
+            test_wer=dev, test_cer=dev, params=params, train_s=60.0,
+            settings=json.dumps({"adaptation.delta": 0.2} if settings is None else settings),
+            reason="why" if status == "failed" else None, **columns,
         )  # fmt: skip
         for number, wrong in enumerate(errors):
             writer.add(
@@ -153,3 +153,63 @@ def test_in_a_grid_the_baseline_shares_all_but_adaptation(tmp_path, grid):
     write_seed(tmp_path, "t01", 2, dev=0.4)
     write_seed(tmp_path, "t03", 2, scorer="taylor", dev=0.2)
     assert read(tmp_path, grid).unshared == ()
+
+
+def test_what_violates_a_constraint_is_not_the_best_and_is_counted(tmp_path, settings):
+    write_trial(tmp_path, "t00", dev=0.3, baseline=True)
+    write_trial(tmp_path, "t01", dev=0.1, violated="params <= 1.0 * baseline")
+    write_trial(tmp_path, "t02", dev=0.2)
+    outcome = read(tmp_path, settings)
+    assert outcome.best["trial_id"] == "t02"
+    assert (outcome.infeasible, outcome.compared) == (1, 1)
+
+
+def test_the_front_is_there_where_several_objectives_are(tmp_path, settings):
+    for number, (dev, params) in enumerate([(0.1, 1), (0.3, 5), (0.2, 7), (0.3, 6)]):
+        name = f"t{number:02d}"
+        write_trial(tmp_path, name, dev=dev, params=params, baseline=number == 0)
+    settings["search"]["objectives"] = ["dev_wer", "params"]
+    outcome = read(tmp_path, settings)
+    assert [row["trial_id"] for row in outcome.front] == ["t02", "t01"]
+    assert outcome.best["trial_id"] == "t02"
+
+
+@pytest.fixture
+def repeated(tmp_path, settings):
+    """Write a trial and a baseline with three seeds each; of the last one, the baseline fails."""
+    settings["search"]["replicates"] = {"seeds": [2, 3], "promote_top": 1}
+    write_trial(tmp_path, "t00", dev=0.3, errors=(2, 2), baseline=True, settings={})
+    write_trial(tmp_path, "t01", dev=0.2, errors=(1, 1))
+    write_trial(tmp_path, "t02", dev=0.4, errors=(2, 2))
+    for seed, (names, status) in enumerate([("34", "finished"), ("56", "failed")], 2):
+        write_trial(
+            tmp_path, f"t0{names[0]}", dev=0.31, errors=(1, 0), baseline=True, seed=seed,
+            replicate_of="t00", status=status, settings={},
+        )  # fmt: skip
+        write_trial(
+            tmp_path, f"t0{names[1]}", dev=0.1, errors=(0, 2), seed=seed, replicate_of="t01"
+        )
+    return read(tmp_path, settings)
+
+
+def test_replicates_have_no_part_in_the_choice(repeated):
+    assert (repeated.best["trial_id"], repeated.baseline["trial_id"]) == ("t01", "t00")
+    assert (repeated.baselines.recorded, repeated.baselines.finished) == (1, 1)
+    assert (repeated.seeds, repeated.compared, repeated.replicates) == (1, 2, 3)
+    assert repeated.counts == {"finished": 6, "failed": 1}
+
+
+def test_the_best_is_paired_with_the_baseline_of_each_seed(repeated):
+    found = repeated.over_seeds
+    names = [
+        tuple(row and row["trial_id"] for row in (pair.best, pair.baseline)) for pair in found.pairs
+    ]
+    assert names == [("t01", "t00"), ("t04", "t03"), ("t06", None)]
+    assert [pair.seed for pair in found.pairs] == [1, 2, 3]
+    # By hand, over the two seeds with both: 2 + 2 errors of 8 words against 4 + 1.
+    assert found.paired == 2
+    assert found.comparison.difference == pytest.approx(4 / 8 - 5 / 8)
+
+
+def test_without_replicates_there_are_no_seeds_to_tell_of(outcome):
+    assert outcome.over_seeds is None

@@ -57,6 +57,7 @@ class Names:
     count: int
     heard: list = field(default_factory=list)
     next: int = 0
+    is_waiting: bool = False
 
     def propose(self):
         if self.next == self.count:
@@ -65,8 +66,15 @@ class Names:
         number = self.next - 1
         return Proposal(trial_id=f"t{number}", number=number, values={}, is_baseline=number == 0)
 
+    @property
+    def is_exhausted(self):
+        return self.next == self.count and not self.is_waiting
+
     def told(self, trial_id, metrics):
         self.heard.append((trial_id, metrics["status"]))
+
+    def resumed(self, trial_id):
+        self.heard.append((trial_id, "resumed"))
 
 
 class Sweep:
@@ -234,8 +242,8 @@ def test_a_stopped_trial_goes_on_once_it_is_among_the_best(tmp_path):
     queue.ended("t3", FINISHED)
     assert queue.is_done
     assert names.heard == [
-        ("t0", "finished"), ("t1", "stopped"), ("t2", "finished"), ("t1", "finished"),
-        ("t3", "finished"),
+        ("t0", "finished"), ("t1", "stopped"), ("t2", "finished"), ("t1", "resumed"),
+        ("t1", "finished"), ("t3", "finished"),
     ]  # fmt: skip
 
 
@@ -262,9 +270,22 @@ def test_what_stopped_before_the_sweep_was_cut_off_may_still_be_promoted(tmp_pat
     assert queue.is_done
 
 
+def test_a_sweep_is_not_done_while_there_may_be_more_to_propose(tmp_path):
+    sweep = Sweep(tmp_path, [BASELINE] * 2)
+    sweep.names.count, sweep.names.is_waiting = 1, True
+    assert sweep.next() == "t0"
+    sweep.queue.ended("t0", FINISHED)
+    assert sweep.next() is None
+    assert not sweep.queue.is_done
+    sweep.names.count, sweep.names.is_waiting = 2, False
+    assert sweep.next() == "t1"
+    sweep.queue.ended("t1", FINISHED)
+    assert sweep.queue.is_done
+
+
 @pytest.mark.parametrize("trunk", [None, "b" * 16])
 def test_a_segment_travels_as_plain_values(trunk):
-    proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]})
+    proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]}, replicate_of="t1", seed=5)
     segment = Segment(
         proposal=proposal, number=2, attempt=1, executed_steps=40, trunk=trunk, total_steps=90
     )

@@ -17,6 +17,7 @@ def summary(**changes):
         "status": "finished", "step": 9, "total_steps": 10, "best_step": 8,
         "dev_wer": 0.5, "dev_cer": 0.25, "test_wer": 0.6, "test_cer": 0.3,
         "params": 100, "prunable_params": 80, "multiply_adds_per_s": 5_000_000_000,
+        "real_time_factor": 0.25,
         "unrecovered_events": 1, "setup_s": 1.0, "train_s": 2.0,
         "left_out_utterances": 0, "checkpoint": "best-8",
     }  # fmt: skip
@@ -51,14 +52,17 @@ def test_a_finished_trial_replaces_the_running_one(record, tmp_path):
     assert row["checkpoint"] == "checkpoints/t01/best-8"
     assert row["reason"] is None
     assert (row["multiply_adds_per_s"], row["unrecovered_events"]) == (5_000_000_000, 1)
+    assert (row["real_time_factor"], row["replicate_of"], row["violated"]) == (0.25, None, None)
 
 
 def test_a_diverged_trial_has_no_rates_but_a_reason(record, tmp_path):
-    rates = dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer"), math.nan)
+    names = ("dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor")
+    rates = dict.fromkeys(names, math.nan)
     ended = summary(status="diverged", checkpoint="", **rates)
     record.ended(ended, checkpoint_dir=tmp_path)
     row = only_row(tmp_path)
-    assert row["dev_wer"] is row["test_wer"] is row["checkpoint"] is None
+    assert row["dev_wer"] is row["test_wer"] is row["real_time_factor"] is None
+    assert row["checkpoint"] is None
     assert row["reason"] == "the loss was not finite after step 9 of 10"
 
 

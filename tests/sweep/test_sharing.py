@@ -165,7 +165,7 @@ def test_a_study_on_shared_stages_is_bit_for_bit_the_study_without(
     ended = sweep.run(names if order == "as listed" else names[::-1])
     whole, expected = unshared
     for name in names:
-        times = {"setup_s": 0.0, "train_s": 0.0}
+        times = {"setup_s": 0.0, "train_s": 0.0, "real_time_factor": 0.0}
         assert replace(ended[name], **times) == replace(expected[name], **times), name
         first, second = weights(whole, name, expected[name]), weights(tmp_path, name, ended[name])
         assert first.keys() == second.keys()

@@ -160,7 +160,10 @@ def test_what_all_trials_share_with_the_baseline_belongs_to_the_base(settings, r
 
 def test_an_objective_has_no_direction(settings, refusal):
     settings["search"]["objective"] = {"metric": "dev_wer", "mode": "min"}
-    assert "search.objective.mode = 'min': is not a setting" in refusal(build_space, settings)
+    assert "is not a setting; did you mean objectives?" in refusal(build_space, settings)
+    del settings["search"]["objective"]
+    settings["search"]["objectives"] = [{"dev_wer": "min"}]
+    assert "search.objectives.0 = {'dev_wer': 'min'}: must be" in refusal(build_space, settings)
 
 
 def test_a_space_is_loaded_from_yaml_with_overrides(tmp_path, settings):

@@ -9,6 +9,7 @@ import pytest
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import trial as module
+from tuneprune.sweep.earlier import earlier_trials
 from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.space import build_space
@@ -20,6 +21,7 @@ SUMMARY = RunSummary(
     status="finished", step=9, total_steps=10, best_step=8, dev_wer=0.5, dev_cer=0.25,
     test_wer=0.6, test_cer=float("nan"), params=100, prunable_params=80, setup_s=1.0, train_s=2.0,
     left_out_utterances=0, checkpoint="best-8", multiply_adds_per_s=1_000, unrecovered_events=0,
+    real_time_factor=0.25,
 )  # fmt: skip
 CHOSEN = {
     "adaptation.scorer": "magnitude", "adaptation.delta": 0.2, "adaptation.at": 0.25, "seed": 7,
@@ -65,7 +67,8 @@ def test_a_finished_trial_is_recorded_under_its_own_seed(task, tmp_path, reporte
     metrics = run(task)
     assert metrics == {
         "status": "finished", "step": 9, "total_steps": 10, "dev_wer": 0.5, "dev_cer": 0.25,
-        "test_wer": 0.6,
+        "test_wer": 0.6, "params": 100, "prunable_params": 80, "multiply_adds_per_s": 1_000,
+        "real_time_factor": 0.25,
     }  # fmt: skip
     row = only_row(tmp_path)
     assert (row["status"], row["seed"], row["test_cer"]) == ("finished", 7, None)
@@ -78,6 +81,25 @@ def test_the_baseline_has_the_seed_of_the_base(task, tmp_path):
     run_trial(task, Segment(proposal=proposal).to_config())
     row = only_row(tmp_path)
     assert (row["seed"], row["is_baseline"]) == (task.space.base.seed, True)
+
+
+@pytest.mark.parametrize(("is_baseline", "method"), [(True, "none"), (False, "grow_drop")])
+def test_a_replicate_is_the_same_run_with_another_seed(task, tmp_path, is_baseline, method):
+    values = {name: one for name, one in CHOSEN.items() if name != "seed"}
+    proposal = Proposal(
+        trial_id="t07", number=7, values={} if is_baseline else values, is_baseline=is_baseline,
+        replicate_of="t01", seed=5,
+    )  # fmt: skip
+    run_trial(task, Segment(proposal=proposal).to_config())
+    row = only_row(tmp_path)
+    assert (row["replicate_of"], row["seed"], row["is_baseline"]) == ("t01", 5, is_baseline)
+    config = json.loads(row["config"])
+    assert (config["seed"], config["adaptation"]["method"]) == (5, method)
+    assert json.loads(row["settings"]) == proposal.values
+    found = earlier_trials(tmp_path)["t07"].ended
+    numbers = {"params": 100, "prunable_params": 80, "multiply_adds_per_s": 1_000}
+    assert {name: found[name] for name in numbers} == numbers
+    assert (found["real_time_factor"], found["dev_wer"]) == (0.25, 0.5)
 
 
 def test_a_failed_trial_is_recorded_with_its_step_and_ends_no_process(task, tmp_path):

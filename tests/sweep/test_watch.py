@@ -51,6 +51,10 @@ class Numbered:
     def propose(self):
         return self.left.pop(0) if self.left else None
 
+    @property
+    def is_exhausted(self):
+        return True
+
     def told(self, trial_id, metrics):
         assert trial_id not in self.heard
         self.heard[trial_id] = metrics["status"]
@@ -143,6 +147,16 @@ def test_a_full_disk_does_not_end_the_sweep_and_is_told_at_its_end(watch, monkey
     watch.on_trial_error(trial=tune_trial(error=task_error(ValueError("first"))), **INFO)
     (line,) = watch.unrecorded
     assert "t01 failed: ValueError: first; not recorded: OSError: [Errno 28]" in line
+
+
+def test_a_constraint_that_can_not_be_judged_now_does_not_end_the_sweep(watch, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.Violations, "record", full)
+    watch.on_trial_complete(trial=tune_trial(status="finished", dev_wer=0.5), **INFO)
+    (line,) = watch.unrecorded
+    assert line.startswith("t01: constraints not judged: OSError: [Errno 28]")
 
 
 def test_an_error_that_can_not_be_read_does_not_end_the_sweep(watch, tmp_path):

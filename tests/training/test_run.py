@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tuneprune.config import RunConfig
+from tuneprune.data.corpus import open_corpus
 from tuneprune.errors import CheckpointError
 from tuneprune.models.ctc import build_model
 from tuneprune.results.reader import open_results
@@ -111,6 +112,14 @@ def test_what_happened_is_in_the_tables(tones: Path, tmp_path: Path) -> None:
     assert errors / total == pytest.approx(summary.test_wer)
     steps = sorted(set(results.table("allocations")["step"].to_pylist()))
     assert steps == [0, event["step"]]
+
+
+def test_the_real_time_factor_is_that_of_the_best_evaluation(tones: Path, tmp_path: Path) -> None:
+    summary = run(tone_config(tones, *ADAPTED), tmp_path / "r")
+    evaluations = open_results(tmp_path / "r").evaluations(split="dev").to_pylist()
+    (took_s,) = [row["eval_s"] for row in evaluations if row["step"] == summary.best_step]
+    audio_s = open_corpus(tones).split("dev", field="corpus.dev_split").duration_s.sum()
+    assert summary.real_time_factor == pytest.approx(took_s / audio_s)
 
 
 def test_the_rate_of_every_step_is_the_schedule_times_what_the_method_asks_for(

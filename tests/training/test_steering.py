@@ -27,7 +27,7 @@ from tuneprune.training.steering import Unsteered
 from tuneprune.training.summary import RunSummary
 
 SHARED = ("model.dropout=0.1", "features.spec_augment={}", "training.log_every_steps=2")
-TIMES = {"setup_s": 0.0, "train_s": 0.0, "checkpoint": ""}
+TIMES = {"setup_s": 0.0, "train_s": 0.0, "real_time_factor": 0.0, "checkpoint": ""}
 MEASURED = ("step_time_s", "eval_s", "event_s", "step_time_before_s", "step_time_after_s")
 
 

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.parts import TableFiles, find_sweeps, path_below
+from tuneprune.results.ranking import best_trials
 from tuneprune.results.settle import settle
 
 
@@ -15,9 +16,10 @@ def list_sweeps(root: str | Path) -> pa.Table:
     """Return a row for each sweep under ``root``, by folder.
 
     Columns: ``folder``, ``sweep_id``, ``trials``, ``finished``, ``failed`` (also diverged),
-    ``best_dev_wer`` (fraction, of finished trials; may be null), ``started_s`` (seconds since
-    1970, as ``sweep.json`` has it, else the first row of any trial; may be null) and ``problem``
-    (what could not be read; else null). Where nothing could be read, all others are null.
+    ``best_dev_wer`` (fraction, as ``Results.best`` finds it; may be null), ``started_s`` (seconds
+    since 1970, as ``sweep.json`` has it, else the first row of any trial; may be null) and
+    ``problem`` (what could not be read; else null). Where nothing could be read, all others are
+    null.
 
     Raises:
         ResultsError: no such folder.
@@ -53,15 +55,14 @@ def _summarise(folder: Path) -> dict[str, object]:
         return {"folder": folder.name, "problem": problem}
     trials = settle("trials", raw)
     status = trials["status"].to_pylist()
-    finished = trials.filter(pc.equal(trials["status"], "finished"))
-    wers = finished.filter(pc.is_finite(finished["dev_wer"]))["dev_wer"]
+    best = best_trials(trials, "dev_wer", 1, baselines=True)["dev_wer"].to_pylist()
     return {
         "folder": folder.name,
         "sweep_id": trials["sweep_id"][0].as_py() if status else folder.name,
         "trials": len(status),
         "finished": status.count("finished"),
         "failed": status.count("failed") + status.count("diverged"),
-        "best_dev_wer": pc.min(wers).as_py(),
+        "best_dev_wer": best[0] if best else None,
         "started_s": _started_s(folder) or pc.min(raw["time_s"]).as_py(),
         "problem": problem or None,
     }

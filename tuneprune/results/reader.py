@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
 from tuneprune.results.parts import TableFiles, find_sweeps, path_below
+from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
 from tuneprune.results.settings import configured_values, searched_names, with_settings
 from tuneprune.results.settle import settle
@@ -154,26 +155,12 @@ class Results:
         return rows.filter(pc.equal(rows["step"], step))
 
     def best(self, metric: str = "dev_wer", k: int = 1, *, baselines: bool = True) -> pa.Table:
-        """Return the ``k`` finished trials with the lowest ``metric``, best first, ties by name.
+        """Return the ``k`` best finished trials, lowest ``metric`` first; see ``best_trials``."""
+        return best_trials(self.trials(), metric, k, baselines=baselines)
 
-        A trial without the metric is none of them, so there may be fewer than ``k``. Without
-        ``baselines``, the trials that others are compared with are none of them either.
-
-        Raises:
-            ResultsError: ``metric`` is no column of numbers of ``trials()``, or ``k`` is below 1.
-        """
-        rows = self.trials()
-        numbers = [f.name for f in rows.schema if pa.types.is_floating(f.type)]
-        numbers += [f.name for f in rows.schema if pa.types.is_integer(f.type)]
-        if metric not in numbers:
-            raise ResultsError("metric", metric, f"must be one of {', '.join(numbers)}")
-        if k < 1:
-            raise ResultsError("k", k, "must be at least 1")
-        finished = pc.and_(pc.equal(rows["status"], "finished"), pc.is_finite(rows[metric]))
-        if not baselines:
-            finished = pc.and_(finished, pc.invert(rows["is_baseline"]))
-        keys = [(name, "ascending") for name in (metric, "trial_id", "sweep_id")]
-        return rows.filter(finished).sort_by(keys).slice(0, k)
+    def pareto(self, metrics: Sequence[str], *, baselines: bool = True) -> pa.Table:
+        """Return the finished trials that none other beats in all metrics; see ``pareto_front``."""
+        return pareto_front(self.trials(), metrics, baselines=baselines)
 
     def sql(self, query: str) -> pa.Table:
         """Answer a query in DuckDB's SQL over the tables, without copying them.

@@ -35,8 +35,8 @@ class DryRun:
     """A sweep before it begins.
 
     Args:
-        runs: all runs of a grid in order; else the baseline and the first proposals of the sampler
-            as long as it is told no outcome.
+        runs: all runs of a grid in order, but for replicates; else the baseline, the points to be
+            tried first, and the first proposals of the sampler as long as it is told no outcome.
         models: distinct models of ``runs``.
         exchanges: distinct exchanges of ``runs``.
         machine: how many trials run at once here, or why none can.
@@ -86,7 +86,8 @@ def dry_run(
         ConfigError: a draw of the sampler makes no run, or the limit is below 1.
     """
     known = GridProposer(space).runs if space.is_grid else _draws(space)
-    runs = known if space.is_grid else known[: len(space.baselines) + DRAWS]
+    shown = len(space.baselines) + len(space.search.first) + DRAWS
+    runs = known if space.is_grid else known[:shown]
     configs = [(run, _config(space, run)) for run in runs]
     counted = [(run.trial_id, config) for run, config in configs]
     sharing = plan_shared_steps(
@@ -128,7 +129,8 @@ def dry_run(
 
 def _draws(space: Space) -> list[Proposal]:
     proposer = StudyProposer(space, study_name="dry-run")
-    count = len(space.baselines) + min(MOST_DRAWN, space.search.trials)
+    drawn = len(space.search.first) + MOST_DRAWN
+    count = len(space.baselines) + min(drawn, space.search.trials)
     asked = [proposer.propose() for _ in range(count)]
     return [proposal for proposal in asked if proposal is not None]
 

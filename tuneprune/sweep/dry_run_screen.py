@@ -24,10 +24,12 @@ def render_dry_run(plan: DryRun) -> RenderableType:
     space = plan.space
     sampler = space.search.sampler.kind
     counts = f"{_counted(plan.baselines, 'baseline')} and {_counted(plan.trials, 'trial')}"
+    asked = [Text(line) for line in _asked_for(space)]
     ranges: list[RenderableType] = [] if space.is_grid else [_ranges(space), Text()]
     lines: list[RenderableType] = [
         Text(space.question.strip(), style="bold"),
         Text(f"{space.name}: {counts} by {sampler}; nothing is trained now"),
+        *asked,
         Text(),
         *ranges,
         *_runs(plan),
@@ -53,6 +55,27 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def _asked_for(space: Space) -> list[str]:
+    """Return a line for everything that not every search has."""
+    search = space.search
+    lines: list[str] = []
+    if len(search.objectives) > 1:
+        lines.append(f"minimised: {', '.join(search.objectives)}; the first decides on the best")
+    if search.constraints:
+        lines.append(f"only where {' and '.join(one.text for one in search.limits)}")
+    if search.tie:
+        lines.append(f"tied: {', '.join(f'{path} is {on}' for path, on in search.tie.items())}")
+    if search.replicates is not None:
+        top, seeds = search.replicates.promote_top, search.replicates.seeds
+        best = "the best one" if top == 1 else f"the best {top}"
+        most = "up to " if space.is_grid else ""
+        lines.append(
+            f"then {most}{_counted(space.num_replicates, 'replicate')}: {best} and the baseline, "
+            f"with seed {' and '.join(map(str, seeds))}"
+        )
+    return lines
+
+
 def _ranges(space: Space) -> Table:
     table = _table("searched field", "range", "only when")
     for path, parameter in space.search.space.items():
@@ -73,6 +96,9 @@ def _runs(plan: DryRun) -> list[RenderableType]:
         table.add_row(Text(run.trial_id), Text(_settings(run)))
     if not plan.space.is_grid:
         title = "First proposals, as far as outcomes do not change them:"
+        count = len(plan.space.search.first)
+        before = f"First {_counted(count, 'point')} of the space's own, then proposals,"
+        title = f"{before} as far as outcomes do not change them:" if count else title
         return [Text(title), Padding(table, (0, 0, 0, 2))]
     hidden = len(plan.runs) - len(shown)
     return [table, *([Text(f"... and {hidden:,} more")] if hidden else [])]

@@ -11,8 +11,10 @@ from rich.text import Text
 from tuneprune.results.compare import Comparison
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.differences import shown_value
+from tuneprune.sweep.final_parts import chosen_by, render_front, render_over_seeds
 from tuneprune.sweep.folder import shown_path
-from tuneprune.sweep.outcome import SweepOutcome, TrialRow, settings_of
+from tuneprune.sweep.outcome import SweepOutcome, settings_of
+from tuneprune.sweep.over_seeds import TrialRow
 from tuneprune.sweep.wording import cut, duration, percent, points, short
 
 
@@ -31,12 +33,15 @@ def render_outcome(outcome: SweepOutcome) -> RenderableType:
 def _report(outcome: SweepOutcome) -> RenderableType:
     lines: list[RenderableType] = [*_reread(outcome), Text(outcome.question, style="bold"), Text()]
     if outcome.best is None:
-        lines.append(Text("No trial finished.", style="red"))
+        kept = " and keeps the constraints" if outcome.infeasible else ""
+        lines.append(Text(f"No trial finished{kept}.", style="red"))
     else:
-        lines.append(Text(f"Best of {_compared_trials(outcome)}, chosen on dev: ", style="green"))
+        chosen = f"chosen {chosen_by(outcome)}"
+        lines.append(Text(f"Best of {_compared_trials(outcome)}, {chosen}: ", style="green"))
         settings = Text(f"{outcome.best['trial_id']}  {_full_settings(outcome.best)}")
         lines.append(Padding(settings, (0, 0, 0, 2)))
-    lines += [Text(), _error_rates(outcome), *_several(outcome), *_verdict(outcome), Text()]
+    lines += [Text(), _error_rates(outcome), *render_front(outcome), *_several(outcome)]
+    lines += [*_verdict(outcome), *render_over_seeds(outcome), Text()]
     lines += [*_failures(outcome.failures), _summary(outcome)]
     return Group(*lines)
 
@@ -53,8 +58,9 @@ def _full_settings(row: TrialRow) -> str:
 
 
 def _compared_trials(outcome: SweepOutcome) -> str:
-    finished = outcome.counts.get("finished", 0) - outcome.baselines.finished
-    return f"{finished} finished trial{'' if finished == 1 else 's'}"
+    finished = outcome.compared
+    others = f" ({outcome.infeasible} more violate constraints)" if outcome.infeasible else ""
+    return f"{finished} finished trial{'' if finished == 1 else 's'}{others}"
 
 
 def _error_rates(outcome: SweepOutcome) -> Table:
@@ -90,11 +96,15 @@ def _verdict(outcome: SweepOutcome) -> list[Text]:
             f"(paired bootstrap over {outcome.blocks} {outcome.block}s; chance that the best is "
             f"better: {100 * found.probability_of_improvement:.0f} %)"
         ),
-        Text(
-            f"The best of {_compared_trials(outcome)} was chosen on dev, which flatters its dev "
-            f"WER; its test WER\nhad no part in the choice. {_seeds(outcome.seeds)}"
-        ),
+        Text(f"{_choice(outcome)} {_seeds(outcome)}"),
     ]
+
+
+def _choice(outcome: SweepOutcome) -> str:
+    if outcome.objectives[0] not in ("dev_wer", "dev_cer"):
+        return f"The best was chosen {chosen_by(outcome)}, not by how it recognises."
+    best = f"The best of {outcome.compared} was chosen on dev, which flatters its dev WER"
+    return f"{best}; its test WER had no part in the choice."
 
 
 def _judgement(outcome: SweepOutcome, found: Comparison) -> str:
@@ -131,10 +141,12 @@ def _several(outcome: SweepOutcome) -> list[Text]:
     ]
 
 
-def _seeds(seeds: int) -> str:
-    if seeds == 1:
+def _seeds(outcome: SweepOutcome) -> str:
+    if outcome.over_seeds is not None:
+        return "Other seeds are below."
+    if outcome.seeds == 1:
         return "One seed: another may rank otherwise."
-    return f"Best of {seeds} seeds, so luck is in it: see `results pool`."
+    return f"Best of {outcome.seeds} seeds, so luck is in it: see `results pool`."
 
 
 def _failures(failures: Sequence[TrialRow]) -> list[Text]:

@@ -5,7 +5,7 @@ On anything but a terminal, one line for each change of a trial. Fits 100 column
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,13 +14,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.sweep.grid import baseline_of
+from tuneprune.sweep.constraints import violated
 from tuneprune.sweep.proposals import Proposal
-from tuneprune.sweep.space import Space
-from tuneprune.sweep.wording import WIDTH, cut, duration, percent, points, short_settings
+from tuneprune.sweep.space import Space, baseline_key
+from tuneprune.sweep.wording import (
+    TITLES,
+    WIDTH,
+    cut,
+    duration,
+    short_settings,
+    shown_change,
+    shown_metric,
+)
 
 _BAR_WIDTH = 12
-_TITLES = {"dev_wer": "dev WER", "dev_cer": "dev CER"}
 _STYLES = {"running": "cyan", "finished": "green", "diverged": "red", "failed": "red"}
 
 
@@ -28,17 +35,23 @@ _STYLES = {"running": "cyan", "finished": "green", "diverged": "red", "failed": 
 class _Trial:
     """What is known of one trial.
 
-    ``fraction`` is the share of its steps that is done, ``rate`` an error rate as a fraction;
-    ``shared`` says which baseline it is compared with, or which baseline it is.
+    ``fraction`` is the share of its steps that is done, ``value`` the first objective, ``metrics``
+    how it ended; ``shared`` says which baseline it is compared with, or which baseline it is.
     """
 
     settings: str = ""
     shared: str = ""
     is_baseline: bool = False
+    is_replicate: bool = False
     status: str = "running"
     fraction: float = 0.0
-    rate: float | None = None
+    value: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in ("running", "waiting")
 
 
 class LiveTable:
@@ -46,10 +59,12 @@ class LiveTable:
 
     def __init__(self, space: Space, console: Console | None = None) -> None:
         self._console = console if console is not None else Console(stderr=True)
-        self._metric = space.search.objective.metric
-        self._title = _TITLES[self._metric]
+        self._space = space
+        self._limits = space.search.limits
+        self._metric = space.search.objectives[0]
+        self._title = TITLES[self._metric]
         self._total = space.num_runs
-        self._several = len(space.baselines) > 1
+        self._several = len(space.baselines) > 1 or space.search.replicates is not None
         self._name = space.name
         self._trials: dict[str, _Trial] = {}
         self._began = time.monotonic()
@@ -80,13 +95,17 @@ class LiveTable:
             self._live.stop()
             self._live = None
 
+    def expect(self, num_runs: int) -> None:
+        """Take note of how many runs there are to be."""
+        self._total = num_runs
+
     def started(self, proposal: Proposal) -> None:
         """Take note of a trial that begins, or goes on."""
         trial_id = proposal.trial_id
         if trial_id in self._trials:
             self._trials[trial_id].status = "running"
             return
-        trial = self._trials[trial_id] = _shown(proposal)
+        trial = self._trials[trial_id] = self._shown_as(proposal)
         self._say(f"{trial_id} running   {trial.settings}")
 
     def waiting(self, trial_id: str, reason: str = "") -> None:
@@ -97,9 +116,9 @@ class LiveTable:
 
     def known(self, proposal: Proposal, metrics: Mapping[str, Any]) -> None:
         """Take note of a trial that ended before this sweep was gone on with."""
-        trial = self._trials[proposal.trial_id] = _shown(proposal)
+        trial = self._trials[proposal.trial_id] = self._shown_as(proposal)
         trial.status, trial.fraction = metrics["status"], 1.0
-        trial.rate = metrics.get(self._metric)
+        trial.value, trial.metrics = metrics.get(self._metric), metrics
         trial.reason = " ".join((metrics.get("reason") or "").split())
         self._before += 1.0
 
@@ -109,20 +128,22 @@ class LiveTable:
         step, total = metrics.get("step"), metrics.get("total_steps")
         if step is not None and total:
             trial.fraction = step / total
-        trial.rate = metrics.get(self._metric, trial.rate)
+        trial.value = metrics.get(self._metric, trial.value)
 
     def ended(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of how a trial ended; it may have done so before it started."""
         self.progressed(trial_id, metrics)
         trial = self._trials[trial_id]
         trial.status = metrics.get("status", "failed")
-        trial.fraction = 1.0
+        trial.fraction, trial.metrics = 1.0, metrics
         line = f"{trial_id} {trial.status:<9} "
         if trial.status == "finished":
-            rate = f"{self._title} {percent(trial.rate)}"
+            value = f"{self._title} {shown_metric(self._metric, trial.value)}"
             gain = self._gain(trial, self._trials)
-            against = f", {points(gain)} vs baseline" if gain is not None else ""
-            self._say(f"{line}{rate}{against}   {self._overall(self._trials)}")
+            against = f", {gain} vs baseline" if gain else ""
+            broken = self._violated(trial, self._trials)
+            against += f", not kept: {broken}" if broken else ""
+            self._say(f"{line}{value}{against}   {self._overall(self._trials)}")
         else:
             trial.reason = " ".join(metrics.get("reason", "unknown").split())
             self._say(line + trial.reason)
@@ -148,38 +169,53 @@ class LiveTable:
                 Text(trial.reason or trial.settings),
                 Text(trial.status, style=_STYLES.get(trial.status, "")),
                 _bar(trial.fraction),
-                Text(percent(trial.rate)) + mark,
+                Text(shown_metric(self._metric, trial.value)) + mark,
             ]
             gain = self._gain(trial, trials)
-            table.add_row(*cells, *([points(gain)] if self._several else []))
+            table.add_row(*cells, *([gain or "-"] if self._several else []))
         more = f"   {hidden} ended trials not shown" if hidden else ""
         return Group(table, Text(f" {self._name}: {self._overall(trials)}{more}", style="bold"))
 
     def _best(self, trials: Mapping[str, _Trial]) -> str | None:
         rated = [
-            (trial.rate, trial_id)
+            (trial.value, trial_id)
             for trial_id, trial in trials.items()
-            if trial.status == "finished" and trial.rate is not None
+            if trial.status == "finished"
+            and trial.value is not None
+            and not trial.is_replicate
+            and self._violated(trial, trials) is None
         ]
         return min(rated)[1] if rated else None
 
-    def _gain(self, trial: _Trial, trials: Mapping[str, _Trial]) -> float | None:
-        """Return a trial's rate less that of the baseline of its own seed and model.
+    def _violated(self, trial: _Trial, trials: Mapping[str, _Trial]) -> str | None:
+        """Return the constraints that a finished trial is not known to keep; None without any."""
+        baseline = self._baseline(trial, trials)
+        finished = baseline is not None and baseline.status == "finished"
+        return violated(
+            self._limits, trial.metrics, baseline.metrics if baseline and finished else {}
+        )
 
-        None where the sweep has but one baseline, which is in sight, or while one of the two has
+    def _baseline(self, trial: _Trial, trials: Mapping[str, _Trial]) -> _Trial | None:
+        """Return the baseline of a trial, once it has ended."""
+        same = (one for one in trials.values() if one.is_baseline and one.shared == trial.shared)
+        return next((one for one in same if one.has_ended), None)
+
+    def _gain(self, trial: _Trial, trials: Mapping[str, _Trial]) -> str:
+        """Return how far a trial is from the baseline of its own seed and model.
+
+        Empty where the sweep has but one baseline, which is in sight, or while one of the two has
         not finished.
         """
         if not self._several or trial.is_baseline or trial.status != "finished":
-            return None
-        rate = next(
-            (
-                other.rate
-                for other in trials.values()
-                if other.is_baseline and other.shared == trial.shared and other.status == "finished"
-            ),
-            None,
-        )
-        return trial.rate - rate if trial.rate is not None and rate is not None else None
+            return ""
+        baseline = self._baseline(trial, trials)
+        if (
+            baseline is None
+            or baseline.status != "finished"
+            or None in (trial.value, baseline.value)
+        ):
+            return ""
+        return shown_change(self._metric, trial.value, baseline.value)
 
     def _shown(self, trials: Mapping[str, _Trial], best: str | None) -> tuple[list[str], int]:
         """Return the trials that fit the screen: those that run, the best, then the latest."""
@@ -190,7 +226,7 @@ class LiveTable:
         return [t for t in trials if t in kept], len(trials) - len(kept)
 
     def _overall(self, trials: Mapping[str, _Trial]) -> str:
-        ended = sum(trial.status not in ("running", "waiting") for trial in trials.values())
+        ended = sum(trial.has_ended for trial in trials.values())
         done = sum(trial.fraction for trial in trials.values())
         done_now, left = done - self._before, self._total - done
         elapsed_s = time.monotonic() - self._began
@@ -199,20 +235,24 @@ class LiveTable:
             return text
         return f"{text}, {duration(elapsed_s * left / done_now)} left"
 
+    def _shown_as(self, proposal: Proposal) -> _Trial:
+        values, repeated = proposal.values, proposal.replicate_of
+        parts = ["baseline"] if proposal.is_baseline or not values else []
+        if repeated is not None:
+            parts = [f"{repeated} again, seed {proposal.seed}", *parts]
+        return _Trial(
+            settings=", ".join([*parts, *([short_settings(values)] if values else [])]),
+            shared=baseline_key(self._space, values, proposal.seed),
+            is_baseline=proposal.is_baseline,
+            is_replicate=repeated is not None,
+        )
+
     def _say(self, line: str) -> None:
         if self._live is None:
             self._console.print(cut(line), soft_wrap=True)
 
     def _width(self) -> int:
         return min(self._console.width, WIDTH)
-
-
-def _shown(proposal: Proposal) -> _Trial:
-    values = proposal.values
-    settings = short_settings(values)
-    if proposal.is_baseline or not values:
-        settings = f"baseline, {settings}" if values else "baseline"
-    return _Trial(settings=settings, shared=baseline_of(values), is_baseline=proposal.is_baseline)
 
 
 def quiet_table(space: Space) -> LiveTable:

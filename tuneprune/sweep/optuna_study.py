@@ -5,21 +5,21 @@ outcome is told, and a study goes on after whatever has stopped the sweep.
 """
 
 import json
-import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tuneprune.sweep.constraints import number_in
 from tuneprune.sweep.proposals import Proposal, baseline_proposals, trial_name
-from tuneprune.sweep.ranges import Parameter, applies, tidy
+from tuneprune.sweep.ranges import Parameter, Values, applies, identity, tidy
 from tuneprune.sweep.space import Space
 
 MOST_INSISTED = 5
@@ -27,52 +27,145 @@ MOST_ASKED = 50
 
 
 class StudyProposer:
-    """The baseline first, then what Optuna proposes; every outcome is told to Optuna.
+    """The baseline, then the points to try first, then what Optuna proposes.
 
-    Finished trials are told COMPLETE with their objective; failed and diverged ones, and those
-    whose objective is missing or not finite, FAIL. The baseline is no point of the space and is
-    not told. A proposal depends on the seed, its own number and what was told before: one at a
-    time, the same outcomes give the same proposals, whether or not the process was begun anew.
+    Every outcome is told to Optuna: finished trials COMPLETE with their objectives and with how far
+    they exceed each constraint; failed and diverged ones, and those of which one of these numbers
+    is missing or not finite, FAIL. Where a constraint is relative to the baseline, trials that end
+    before it are told when it has ended. The baseline is no point of the space and is not told.
+    Stopped trials are told PRUNED with what they had reached; of one that is promoted and goes on,
+    the end is told as that of another trial at the same point, for Optuna takes nothing back.
+    A proposal depends on the seed, its own number and what was told before: one at a time, the same
+    outcomes give the same proposals, whether or not the process was begun anew.
 
     Args:
         space: what to search.
         study_name: unique to the sweep, because Optuna would go on with a study of that name.
         journal: file that holds the study, or None to keep it in memory.
+        reached: returns what a stopped trial had reached, by step.
     """
 
-    def __init__(self, space: Space, *, study_name: str, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        study_name: str,
+        journal: Path | None = None,
+        reached: Callable[[str], Mapping[int, float]] = lambda trial_id: {},
+    ) -> None:
         self._space = space
-        self._study = _open_study(study_name, journal)
-        self._asked: dict[str, int] = {}
-        self._seen: set[str] = set()
-        self._known = {one.number: one for one in baseline_proposals(space)}
+        self._reached = reached
+        self._study = _open_study(study_name, journal, len(space.search.objectives))
+        self._asked: dict[str, optuna.Trial] = {}
+        self._pruned: dict[str, optuna.Trial] = {}
+        self._first = space.first_points
+        self._seen = {identity(point) for point in self._first}
+        (baseline,) = baseline_proposals(space)
+        self._baseline = baseline.trial_id
+        # A trial can be judged once this is there, or at once if it has no part in it.
+        relative = any(limit.of_baseline for limit in space.search.limits)
+        self._baseline_metrics: Mapping[str, Any] | None = None if relative else {}
+        self._unjudged: dict[str, Mapping[str, Any]] = {}
+        self._known = {baseline.number: baseline}
         self._known |= {one.number: one for one in self._asked_before()}
         self._proposed = 0
 
     def propose(self) -> Proposal | None:
         number = self._proposed
-        if number == self._space.num_runs:
+        if self.is_exhausted:
             return None
         self._proposed += 1
         if number in self._known:
             return self._known[number]
         name = trial_name(number, self._space.num_runs - 1)
-        trial, values = self._ask_for_new(number)
+        first = number - 1  # the baseline is before them
+        if first < len(self._first):
+            trial, values = self._ask_for(self._first[first], number)
+        else:
+            trial, values = self._ask_for_new(number)
         # All that is needed to go on; without it, the trial was never proposed to anybody.
         trial.set_user_attr("trial_id", name)
-        self._asked[name] = trial.number
+        self._asked[name] = trial
         return Proposal(trial_id=name, number=number, values=values)
 
+    @property
+    def is_exhausted(self) -> bool:
+        return self._proposed == self._space.num_searched
+
     def told(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
-        number = self._asked.pop(trial_id, None)
-        if number is None:
+        if trial_id == self._baseline and self._baseline_metrics is None:
+            self._baseline_metrics = metrics if metrics.get("status") == "finished" else {}
+            for name in sorted(self._unjudged):
+                self._judge(name, self._unjudged.pop(name))
+        if trial_id not in self._asked and trial_id not in self._pruned:
             return
-        objective = metrics.get(self._space.search.objective.metric)
-        finished = metrics.get("status") == "finished"
-        if finished and isinstance(objective, int | float) and math.isfinite(objective):
-            self._study.tell(number, float(objective), skip_if_finished=True)
+        if metrics.get("status") == "stopped":
+            self._prune(trial_id)
+        elif self._baseline_metrics is None:
+            self._unjudged[trial_id] = metrics
         else:
-            self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+            self._judge(trial_id, metrics)
+
+    def resumed(self, trial_id: str) -> None:
+        """Take note of nothing: there may be a second end."""
+
+    def _prune(self, trial_id: str) -> None:
+        trial = self._asked.pop(trial_id, None)
+        if trial is None:  # it had stopped before
+            return
+        if len(self._space.search.objectives) == 1:  # of several, Optuna takes none
+            for step, value in sorted(self._reached(trial_id).items()):
+                trial.report(value, step)
+        self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        self._pruned[trial_id] = trial
+
+    def _judge(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
+        trial = self._asked.pop(trial_id, None)
+        if trial is None:
+            trial = self._again(self._pruned.pop(trial_id))
+        self._tell(trial, metrics)
+
+    def _again(self, trial: optuna.Trial) -> optuna.Trial:
+        """Return another trial at the point of one that was told PRUNED."""
+        first = self._study.get_trials(deepcopy=False)[trial.number]
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=first.params,
+                distributions=first.distributions,
+                user_attrs={**first.user_attrs, "promoted": True},
+            )
+        )
+        copy = self._study.get_trials(deepcopy=False)[-1]
+        return optuna.Trial(self._study, copy._trial_id)
+
+    def _tell(self, trial: optuna.Trial, metrics: Mapping[str, Any]) -> None:
+        search, baseline = self._space.search, self._baseline_metrics or {}
+        values = _all_known(number_in(metrics, name) for name in search.objectives)
+        excess = _all_known(limit.excess(metrics, baseline) for limit in search.limits)
+        if metrics.get("status") != "finished" or values is None or excess is None:
+            self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            return
+        for limit, above in zip(search.limits, excess, strict=True):
+            if limit.text not in trial.constraints:  # it may have been cut off between two of them
+                trial.set_constraint(limit.text, above)
+        self._study.tell(trial, values, skip_if_finished=True)
+
+    def _ask_for(self, point: Values, number: int) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Return a point that is to be tried first."""
+        self._study.sampler = _sampler(self._space, (number, 0), at_random=False)
+        parameters = self._space.search.space
+        self._study.enqueue_trial(
+            {path: _label(parameters[path], value) for path, value in point.items()},
+            user_attrs={"first": True},
+        )
+        trial = self._study.ask()
+        # Asked for nothing, NSGA-II would not count the point to its population.
+        assert trial.relative_params is not None, "it is at most empty"
+        values = choose_values(self._space, trial)
+        assert identity(values) == identity(point), "it lies inside the ranges"
+        trial.set_user_attr("values", json.dumps(values))
+        return trial, values
 
     def _ask_for_new(self, number: int) -> tuple[optuna.Trial, dict[str, Any]]:
         """Return a point that was not proposed before; one that was, if there seem to be no more.
@@ -86,31 +179,46 @@ class StudyProposer:
             trial = self._study.ask()
             values = choose_values(self._space, trial)
             trial.set_user_attr("values", json.dumps(values))
-            if _point(values) not in self._seen or attempt == MOST_ASKED - 1:
+            if identity(values) not in self._seen or attempt == MOST_ASKED - 1:
                 break
             trial.set_user_attr("duplicate", True)
             self._study.tell(trial, state=TrialState.FAIL)
-        self._seen.add(_point(values))
+        self._seen.add(identity(values))
         return trial, values
 
     def _asked_before(self) -> list[Proposal]:
         """Return what the journal knows of; what was cut off while it was asked for is closed."""
         found: list[Proposal] = []
-        for trial in self._study.trials:
-            name = trial.user_attrs.get("trial_id")
-            if name is None:
-                self._study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        for asked in self._study.trials:
+            name = asked.user_attrs.get("trial_id")
+            if asked.state == TrialState.WAITING:  # asking returns it: there is no other way out
+                self._study.tell(self._study.ask(), state=TrialState.FAIL)
                 continue
-            values = json.loads(trial.user_attrs["values"])
+            if name is None:
+                self._study.tell(asked.number, state=TrialState.FAIL, skip_if_finished=True)
+                continue
+            known = optuna.Trial(self._study, asked._trial_id)
+            if asked.state == TrialState.RUNNING:
+                self._asked[name] = known
+            if asked.state == TrialState.PRUNED:
+                self._pruned[name] = known
+            if asked.user_attrs.get("promoted"):
+                del self._pruned[name]
+                continue
+            values = json.loads(asked.user_attrs["values"])
             found.append(Proposal(trial_id=name, number=int(name[1:]), values=values))
-            self._seen.add(_point(values))
-            if trial.state == TrialState.RUNNING:
-                self._asked[name] = trial.number
+            self._seen.add(identity(values))
         return found
 
 
-def _point(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), sort_keys=True)
+def _all_known(numbers: Iterable[float | None]) -> list[float] | None:
+    """Return numbers of which none is missing; None, if one is."""
+    known: list[float] = []
+    for number in numbers:
+        if number is None:
+            return None
+        known.append(number)
+    return known
 
 
 def choose_values(space: Space, trial: optuna.Trial) -> dict[str, Any]:
@@ -135,6 +243,14 @@ def _choose(parameter: Parameter, path: str, trial: optuna.Trial) -> object:
     return tidy(trial.suggest_float(path, low_value, high_value, step=step, log=log))
 
 
+def _label(parameter: Parameter, value: object) -> Any:
+    """Return what Optuna sees of a value of a field."""
+    if parameter.choice is None:
+        return value
+    place = [identity(one) for one in parameter.choice].index(identity(value))
+    return _labels(parameter.choice)[place]
+
+
 def _labels(choices: tuple[Any, ...]) -> list[Any]:
     """Return what Optuna sees: plain values of one type as they are, others as JSON."""
     kinds = {type(choice) for choice in choices}
@@ -143,13 +259,13 @@ def _labels(choices: tuple[Any, ...]) -> list[Any]:
     return [json.dumps(choice, default=str) for choice in choices]
 
 
-def _open_study(study_name: str, journal: Path | None) -> optuna.Study:
+def _open_study(study_name: str, journal: Path | None, num_objectives: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = JournalStorage(JournalFileBackend(str(journal))) if journal else None
     return optuna.create_study(
         study_name=study_name,
         storage=storage,
-        direction="minimize",  # word and character error rates
+        directions=["minimize"] * num_objectives,
         load_if_exists=True,  # of this sweep: its name is unique
     )
 
@@ -158,8 +274,15 @@ def _sampler(space: Space, place: tuple[int, int], *, at_random: bool) -> BaseSa
     """Return what proposes at one place of the order; it draws from no other generator."""
     settings = space.search.sampler
     seed = int(np.random.SeedSequence([settings.seed, *place]).generate_state(1)[0])
-    if settings.kind == "random" or at_random:
+    if settings.kind == "random" or (at_random and settings.kind == "tpe"):
         return RandomSampler(seed=seed)
+    if settings.kind == "nsga2":
+        assert settings.population is not None, "checked by SamplerConfig"
+        # To mutate all is to draw all at random, and the trial still counts to its generation.
+        mutation_prob = 1.0 if at_random else None
+        return NSGAIISampler(
+            seed=seed, population_size=settings.population, mutation_prob=mutation_prob
+        )
     assert settings.startup_trials is not None, "checked by SamplerConfig"
     conditional = any(parameter.when for parameter in space.search.space.values())
     with warnings.catch_warnings():

@@ -20,11 +20,8 @@ from tuneprune.results.reader import Results, open_results
 from tuneprune.sweep.differences import Difference, differences
 from tuneprune.sweep.folder import SweepFile
 from tuneprune.sweep.grid import baseline_of, outside_adaptation
-from tuneprune.sweep.search_settings import Objective
+from tuneprune.sweep.over_seeds import OverSeeds, TrialRow, read_over_seeds
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
-
-TrialRow = Mapping[str, Any]
-"""A row of the trials table, by column name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,15 +38,22 @@ class SweepOutcome:
 
     Args:
         path: its folder.
-        counts: trials by status, baselines among them.
-        best: finished trial with the best objective on dev, baselines not among them.
+        objectives: what was minimised; the first one says which trial is the best.
+        counts: trials by status, baselines and replicates among them.
+        best: finished trial that is lowest in the first objective and keeps all constraints,
+            baselines and replicates not among them.
         baseline: the run without adaptation that ``best`` is compared with, in a grid that of its
             own seed and model; the first one if there is no best; None only if nothing of it was
             recorded.
         unshared: fields outside adaptation that the baseline (``one``) and ``best`` (``other``) do
             not have in common, so that a difference is not adaptation's alone; never in a grid.
+        front: with several objectives, the trials that none other beats in all of them; of the
+            same ones as ``best``.
+        infeasible: finished trials that do not keep all constraints, without replicates.
+        replicates: finished runs that only repeat others with another seed.
+        over_seeds: how the best did over its seeds, if it was repeated.
         baselines: how many there are, and how many of them finished.
-        seeds: how many different ones were trained with.
+        seeds: how many different ones were trained with, those of replicates not counted.
         comparison: test words of ``best`` against those of the baseline, if both finished.
         not_compared: why there is no comparison, as the end of a sentence; else empty.
         block: what the comparison draws: whole speakers if there are enough, else utterances.
@@ -63,7 +67,7 @@ class SweepOutcome:
     path: Path
     sweep_id: str
     question: str
-    objective: Objective
+    objectives: tuple[str, ...]
     counts: Mapping[str, int]
     best: TrialRow | None
     baseline: TrialRow | None
@@ -78,6 +82,16 @@ class SweepOutcome:
     finished_s: float
     reread: bool = False
     unshared: tuple[Difference, ...] = ()
+    front: tuple[TrialRow, ...] = ()
+    infeasible: int = 0
+    replicates: int = 0
+    over_seeds: OverSeeds | None = None
+
+    @property
+    def compared(self) -> int:
+        """Finished trials of which ``best`` is the best."""
+        others = self.baselines.finished + self.replicates + self.infeasible
+        return self.counts.get("finished", 0) - others
 
 
 def read_outcome(
@@ -96,17 +110,21 @@ def read_outcome(
     """
     results = open_results(out)
     rows: list[TrialRow] = results.table("trials").to_pylist()
-    ranked = results.best(space.search.objective.metric, baselines=False)
-    best = next(iter(ranked.to_pylist()), None)
-    baselines = [row for row in rows if row["is_baseline"]]
+    objectives = space.search.objectives
+    best = next(iter(results.best(objectives[0], baselines=False).to_pylist()), None)
+    searched = [row for row in rows if row["replicate_of"] is None]
+    baselines = [row for row in searched if row["is_baseline"]]
     baseline = own_baseline(baselines, best, space)
-    paired = _paired(results, best, baseline, split=space.base.corpus.test_split)
+    split = space.base.corpus.test_split
+    paired = _paired(results, best, baseline, split=split)
+    several = len(objectives) > 1
+    front = results.pareto(objectives, baselines=False).to_pylist() if several else []
     finished_s = sweep.finished_s if sweep.finished_s is not None else math.nan
     return SweepOutcome(
         path=out,
         sweep_id=sweep.sweep_id,
         question=space.question.strip(),
-        objective=space.search.objective,
+        objectives=objectives,
         counts=Counter(row["status"] for row in rows),
         best=best,
         baseline=baseline,
@@ -114,7 +132,7 @@ def read_outcome(
             recorded=len(baselines),
             finished=sum(row["status"] == "finished" for row in baselines),
         ),
-        seeds=len({row["seed"] for row in rows}),
+        seeds=len({row["seed"] for row in searched}),
         comparison=paired.comparison,
         not_compared=paired.reason,
         block=paired.block,
@@ -124,6 +142,10 @@ def read_outcome(
         finished_s=finished_s,
         reread=reread,
         unshared=_unshared(best, space),
+        front=tuple(front),
+        infeasible=sum(not row["is_baseline"] and row["violated"] is not None for row in searched),
+        replicates=sum(row["status"] == "finished" for row in rows if row["replicate_of"]),
+        over_seeds=read_over_seeds(results, best, baseline, split=split),
     )
 
 

@@ -13,7 +13,7 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
 
     ``search.`` changes the search itself. A searched field is narrowed to the one value. A field
     of ``adaptation``, which the baseline does without, holds for all trials. Every other field is
-    the base's, so the baseline's and the trials'.
+    the base's, so the baseline's and the trials'. A field that was tied no longer is.
 
     Raises:
         ConfigError: no ``=``, a path with an empty part, or a value that is not YAML.
@@ -27,6 +27,10 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
     ranges, shared = mapping_at(search, "space"), mapping_at(search, "set")
     if path.startswith("search."):
         return {**result, "search": _with_search_value(search, path, value)}
+    tie = mapping_at(search, "tie")
+    if path in tie:
+        search = {**search, "tie": {tied: on for tied, on in tie.items() if tied != path}}
+        result["search"] = search
     if path in ranges:
         result["search"] = {**search, "space": _narrowed(ranges, path, value)}
     elif path.split(".")[0] == "adaptation":
@@ -37,9 +41,9 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
 
 
 def _with_search_value(search: Settings, path: str, value: object) -> Settings:
-    for section in ("space", "set"):
+    for section in ("space", "set", "tie"):
         head = f"search.{section}."
-        if path.startswith(head):  # below these two, a dotted path is one key
+        if path.startswith(head):  # below these, a dotted path is one key
             below = {**mapping_at(search, section), path.removeprefix(head): value}
             return {**search, section: below}
     return with_value(search, path.removeprefix("search."), value)

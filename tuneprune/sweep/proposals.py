@@ -20,25 +20,36 @@ class Proposal:
         values: chosen values by dotted path; of a baseline those it shares with its trials, which
             are none except in a grid.
         is_baseline: it is trained without adaptation.
+        replicate_of: the trial that it repeats, if any.
+        seed: of a replicate; None: that of the base or among the values.
     """
 
     trial_id: str
     number: int
     values: Mapping[str, Any]
     is_baseline: bool = False
+    replicate_of: str | None = None
+    seed: int | None = None
 
 
 class Proposer(Protocol):
     """Names the runs of a sweep, one at a time, and hears how they end."""
 
     def propose(self) -> Proposal | None:
-        """Return the next run; None when there are no more.
+        """Return the next run; None when there is none now.
 
         Those that an earlier process was given come again, and first.
         """
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Return whether there will never be another run; known once ``propose`` gave None."""
+
     def told(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of how a run ended; told twice, it is noted once."""
+
+    def resumed(self, trial_id: str) -> None:
+        """Take note that a run which had stopped goes on; how it ends will be told."""
 
 
 def trial_name(number: int, last: int) -> str:
@@ -75,5 +86,12 @@ class GridProposer:
         self._next += 1
         return self.runs[self._next - 1]
 
+    @property
+    def is_exhausted(self) -> bool:
+        return self._next == len(self.runs)
+
     def told(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
+        """Take note of nothing."""
+
+    def resumed(self, trial_id: str) -> None:
         """Take note of nothing."""

@@ -168,7 +168,7 @@ class TrialQueue:
         ):
             proposal = self._proposer.propose()
             if proposal is None:
-                self._all_proposed = True
+                self._all_proposed = self._proposer.is_exhausted
                 break
             earlier = self._earlier.get(proposal.trial_id)
             trial = _Trial(
@@ -194,6 +194,7 @@ class TrialQueue:
             self._is_news = False
             return False
         self._open[promoted] = self._stopped.pop(promoted)
+        self._proposer.resumed(promoted)
         return True
 
     def _next_ready(self) -> _Trial | None:

@@ -74,6 +74,34 @@ class Parameter(BaseModel):
         low, high = self.integer
         return low <= value <= high and (value - low) % (self.step or 1) == 0
 
+    def value_of(self, value: object) -> Any:
+        """Return the value of this field that a person means by ``value``.
+
+        Raises:
+            ValueError: the range does not hold it.
+        """
+        if self.choice is not None:
+            same = [one for one in self.choice if identity(one) == identity(value)]
+            if not same:
+                raise ValueError("no choice")
+            return same[0]
+        low, high = self.ends
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not low <= value <= high
+        ):
+            raise ValueError("outside the range")
+        if self.step is not None and not _divides(self.step, value - low):
+            raise ValueError("between two steps")
+        if self.integer is not None:
+            if not isinstance(value, int):
+                raise ValueError("no whole number")
+            return value
+        if self.step is None:
+            return tidy(value)
+        return tidy(low + round((value - low) / self.step) * self.step)
+
     def spec(self) -> dict[str, Any]:
         """Return the range as a space file has it."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)

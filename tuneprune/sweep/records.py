@@ -15,8 +15,10 @@ from tuneprune.training.summary import RunSummary
 INTERRUPTED = "interrupted"
 """The reason of a trial that an interrupt has stopped, which goes on with the same command."""
 
-METRICS = ("dev_wer", "dev_cer", "test_wer", "test_cer")
-"""Columns of the trials table that say how good a finished trial is."""
+_MEASURED = ("dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor")
+_COUNTED = ("params", "prunable_params", "multiply_adds_per_s")
+METRICS = (*_MEASURED, *_COUNTED)
+"""Columns of the trials table that say how good a finished trial is, and what it costs."""
 
 
 class TrialRecord:
@@ -27,6 +29,7 @@ class TrialRecord:
         config: the whole run, or None where its settings could not be put together.
         values: searched settings by dotted path; empty for a baseline or a single run.
         is_baseline: True for the run that the others are compared with.
+        replicate_of: the trial that this one repeats with another seed, if any.
         executed_steps: that the trial has trained itself before.
     """
 
@@ -37,12 +40,14 @@ class TrialRecord:
         *,
         values: Mapping[str, Any],
         is_baseline: bool,
+        replicate_of: str | None = None,
         executed_steps: int = 0,
     ) -> None:
         self._writer = writer
         self._step = 0
         self._known: dict[str, Any] = {
             "is_baseline": is_baseline,
+            "replicate_of": replicate_of,
             "settings": json.dumps(dict(values), sort_keys=True),
             "method": config.adaptation.method if config else None,
             "config": json.dumps(config.model_dump(mode="json")) if config else None,
@@ -89,15 +94,12 @@ class TrialRecord:
             summary.status,
             total_steps=summary.total_steps,
             best_step=summary.best_step,
-            params=summary.params,
-            prunable_params=summary.prunable_params,
-            multiply_adds_per_s=summary.multiply_adds_per_s,
             unrecovered_events=summary.unrecovered_events,
             train_s=summary.train_s,
             setup_s=summary.setup_s,
             checkpoint=checkpoint,
             reason=early_end(summary),
-            **error_rates(summary),
+            **metrics_of(summary),
         )
 
     def failed(self, error: BaseException) -> str:
@@ -138,7 +140,8 @@ def early_end(summary: RunSummary) -> str | None:
     return None
 
 
-def error_rates(summary: RunSummary) -> dict[str, float | None]:
-    """Return WER and CER on dev and test by column of the trials table, None for unmeasured."""
-    found = {rate: float(getattr(summary, rate)) for rate in METRICS}
-    return {rate: value if math.isfinite(value) else None for rate, value in found.items()}
+def metrics_of(summary: RunSummary) -> dict[str, float | int | None]:
+    """Return the ``METRICS`` of a run by column of the trials table, None for unmeasured."""
+    found = {name: float(getattr(summary, name)) for name in _MEASURED}
+    measured = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return measured | {name: int(getattr(summary, name)) for name in _COUNTED}

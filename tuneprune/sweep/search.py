@@ -1,5 +1,6 @@
 """What Ray Tune takes for a search algorithm: each of its trials is a segment of one of ours."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,35 @@ from ray.tune.search import Searcher
 from tuneprune.sweep.optuna_study import StudyProposer
 from tuneprune.sweep.proposals import GridProposer, Proposer
 from tuneprune.sweep.queue import TrialQueue
+from tuneprune.sweep.replicates import ReplicatingProposer
 from tuneprune.sweep.space import Space
 
 
-def make_proposer(space: Space, *, study_name: str, journal: Path | None = None) -> Proposer:
-    """Return what proposes the runs of a space; see ``StudyProposer`` for the arguments."""
-    if space.is_grid:
-        return GridProposer(space)
-    return StudyProposer(space, study_name=study_name, journal=journal)
+def make_proposer(
+    space: Space,
+    *,
+    study_name: str,
+    journal: Path | None = None,
+    reached: Callable[[str], Mapping[int, float]] = lambda trial_id: {},
+    on_promoted: Callable[[int], None] = lambda count: None,
+) -> Proposer:
+    """Return what proposes the runs of a space.
+
+    Args:
+        space: the space.
+        study_name: see ``StudyProposer``.
+        journal: see ``StudyProposer``.
+        reached: see ``StudyProposer``.
+        on_promoted: see ``ReplicatingProposer``.
+    """
+    proposer: Proposer = (
+        GridProposer(space)
+        if space.is_grid
+        else StudyProposer(space, study_name=study_name, journal=journal, reached=reached)
+    )
+    if space.search.replicates is None:
+        return proposer
+    return ReplicatingProposer(space, proposer, on_promoted=on_promoted)
 
 
 class QueueSearcher(Searcher):

@@ -35,6 +35,8 @@ class Segment:
             "number": one.number,
             "values": dict(one.values),
             "is_baseline": one.is_baseline,
+            "replicate_of": one.replicate_of,
+            "seed": one.seed,
             "segment": self.number,
             **{name: getattr(self, name) for name in _NAMES},
         }
@@ -46,6 +48,8 @@ class Segment:
             number=config["number"],
             values=dict(config["values"]),
             is_baseline=config["is_baseline"],
+            replicate_of=config["replicate_of"],
+            seed=config["seed"],
         )
         more = {name: config[name] for name in _NAMES}
         return cls(proposal=proposal, number=config["segment"], **more)

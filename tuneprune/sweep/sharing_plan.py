@@ -123,7 +123,8 @@ def possible_runs(space: Space) -> list[RunConfig]:
 
     All of a grid. Of other spaces every combination of the values that can be listed; where they
     can not, times of events have those of evaluations, and other fields their lowest value. Where
-    there are too many, the baseline alone.
+    there are too many, the baseline alone. Replicates are none of them: which they are, turns out
+    at the end.
     """
     every = space.base.training.evaluate_every
     parameters = {

@@ -24,14 +24,18 @@ from tuneprune.config import (
 from tuneprune.errors import ConfigError
 from tuneprune.sweep.grid import grid_baselines, grid_combinations, outside_adaptation
 from tuneprune.sweep.overrides import with_space_override
+from tuneprune.sweep.points import first_points
 from tuneprune.sweep.preparation import needs_preparation, prepared_combinations
-from tuneprune.sweep.ranges import Values
+from tuneprune.sweep.ranges import Values, identity
 from tuneprune.sweep.search_settings import Search, build_search, prefixed
 from tuneprune.sweep.space_checks import (
     check_conditions,
+    check_first,
     check_grid,
+    check_replicates,
     check_samples,
     check_shares,
+    check_ties,
 )
 from tuneprune.yaml_files import read_settings
 
@@ -80,9 +84,28 @@ class Space(Settings):
         return grid_baselines(grid_combinations(self.search.space))
 
     @property
-    def num_runs(self) -> int:
-        """Runs to train: baselines and trials."""
+    def num_searched(self) -> int:
+        """Runs that are known or proposed beforehand: baselines and trials."""
         return len(self.baselines) + self.search.trials
+
+    @property
+    def num_replicates(self) -> int:
+        """Runs to train again with other seeds; fewer, if trials share baselines or fail."""
+        replicates = self.search.replicates
+        if replicates is None:
+            return 0
+        top = replicates.promote_top
+        return len(replicates.seeds) * (top + min(top, len(self.baselines)))
+
+    @property
+    def num_runs(self) -> int:
+        """Runs to train: baselines, trials and replicates."""
+        return self.num_searched + self.num_replicates
+
+    @property
+    def first_points(self) -> list[dict[str, Any]]:
+        """Values of the trials that come before the sampler's."""
+        return first_points(self.search.space, self.search.first)
 
     @property
     def cpus_per_trial(self) -> int:
@@ -135,17 +158,34 @@ def baseline_config(space: Space, values: Values | None = None) -> RunConfig:
         values: of a trial, or of a baseline; of a grid only, whose baselines differ.
     """
     base = space.base.model_copy(update={"adaptation": NoAdaptation()})
-    shared = outside_adaptation(values or {}) if space.is_grid else {}
+    shared = outside_adaptation(with_ties(space, values or {})) if space.is_grid else {}
     return _with_values(base, shared) if shared else base
 
 
 def build_trial_config(space: Space, values: Values) -> RunConfig:
-    """Return the run with the shared and the chosen values in place.
+    """Return the run with the shared, the chosen and the tied values in place.
 
     Raises:
         ConfigError: the values do not go together.
     """
-    return _with_values(space.base, {**space.search.shared, **values})
+    return _with_values(space.base, {**space.search.shared, **with_ties(space, values)})
+
+
+def with_ties(space: Space, values: Values) -> dict[str, Any]:
+    """Return chosen values and those of the fields that are tied to them."""
+    ties = space.search.tie.items()
+    return {**values, **{tied: values[path] for tied, path in ties if path in values}}
+
+
+def baseline_key(space: Space, values: Values, replicate_seed: int | None = None) -> str:
+    """Return what a run has in common with the baseline that it is compared with.
+
+    Args:
+        space: the space.
+        values: of a trial or of a baseline.
+        replicate_seed: the seed of a replicate, which has the baseline of that seed.
+    """
+    return identity([outside_adaptation(values) if space.is_grid else {}, replicate_seed])
 
 
 def configs_to_prepare(space: Space) -> list[RunConfig]:
@@ -158,7 +198,7 @@ def configs_to_prepare(space: Space) -> list[RunConfig]:
     configs = {base.fingerprint(): base}
     for values in prepared_combinations(space.search.space):
         prepared = {path: one for path, one in values.items() if needs_preparation(path)}
-        config = _with_values(base, prepared)
+        config = _with_values(base, outside_adaptation(with_ties(space, prepared)))
         configs[config.fingerprint()] = config
     return list(configs.values())
 
@@ -171,10 +211,14 @@ def _with_values(config: RunConfig, values: Values) -> RunConfig:
 
 
 def _check(space: Space) -> None:
-    parameters, shared = space.search.space, space.search.shared
+    parameters, shared, ties = space.search.space, space.search.shared, space.search.tie
     build = partial(build_trial_config, space)
     check_shares(parameters, shared)
+    check_ties(parameters, shared, ties)
     check_conditions(parameters)
-    check_samples(parameters, shared, build)
+    check_samples(parameters, {"set": shared, "tie": ties}, build)
     if space.is_grid:
         check_grid(grid_combinations(parameters), build)
+    check_first(space.first_points, build)
+    if space.search.replicates is not None:
+        check_replicates(space.search.replicates.seeds, space.base.seed, {**parameters, **ties})

@@ -1,6 +1,6 @@
 """What can be wrong with a search before any of it runs: found here, named in one line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tuneprune.config import RunConfig
@@ -12,22 +12,70 @@ Parameters = Mapping[str, Parameter]
 Shared = Mapping[str, Any]
 BuildTrial = Callable[[Values], RunConfig]
 
+_MACHINE = ("training", "training.workers", "training.num_threads")
+
 
 def check_shares(parameters: Parameters, shared: Shared) -> None:
     """Refuse fields that two parts of the space decide, and those that all trials must share."""
     for path, value in shared.items():
         if path in parameters:
             raise ConfigError(f"search.set.{path}", value, "is searched too; keep one of the two")
-        if path.split(".")[0] != "adaptation":
+        if not _is_adaptation(path):
             remedy = "must be the same for the baseline; set it in base"
             raise ConfigError(f"search.set.{path}", value, remedy)
     for path, parameter in parameters.items():
-        if path in ("training", "training.workers", "training.num_threads"):
+        if path in _MACHINE:
             remedy = "must be the same for all trials and the baseline; set it in base"
             raise ConfigError(f"search.space.{path}", path, remedy)
         if needs_preparation(path) and parameter.choice is None:
             remedy = "must be a choice, because each value needs a preparation of its own"
             raise ConfigError(f"search.space.{path}", list(parameter.ends), remedy)
+
+
+def check_ties(parameters: Parameters, shared: Shared, ties: Mapping[str, str]) -> None:
+    """Refuse ties to what is not searched, and of fields that something else decides."""
+    for path, source in ties.items():
+        if path in parameters:
+            remedy = "is searched too; keep one of the two"
+        elif path in shared:
+            remedy = "is in search.set too; keep one of the two"
+        elif source in ties:
+            remedy = f"is tied itself; tie {path} to {ties[source]}"
+        elif source not in parameters:
+            remedy = f"must be a searched field (are: {', '.join(parameters)})"
+        elif path in _MACHINE:
+            remedy = f"{path} must be the same for all trials and the baseline; set it in base"
+        elif needs_preparation(path):
+            remedy = f"each {path} needs a preparation of its own; search it, and not {source}"
+        elif not _is_adaptation(path) and _is_adaptation(source):
+            remedy = f"{path} is the baseline's too, which has no {source}; tie it the other way"
+        else:
+            continue
+        raise ConfigError(f"search.tie.{path}", source, remedy)
+
+
+def _is_adaptation(path: str) -> bool:
+    return path.split(".")[0] == "adaptation"
+
+
+def check_first(points: Sequence[Values], build: BuildTrial) -> None:
+    """Build the run of every point that is to be tried first."""
+    for number, point in enumerate(points):
+        try:
+            build(point)
+        except ConfigError as error:
+            remedy = f"do not go together: {error.field}: {error.remedy}"
+            raise ConfigError(f"search.first.{number}", dict(point), remedy) from None
+
+
+def check_replicates(seeds: Sequence[int], base: int, decided: Collection[str]) -> None:
+    """Refuse seeds that trials have had, or that something else decides."""
+    if "seed" in decided:
+        remedy = "must be left out where seed is searched or tied"
+        raise ConfigError("search.replicates.seeds", list(seeds), remedy)
+    if base in seeds:
+        remedy = f"must be other seeds than that of base, {base}"
+        raise ConfigError("search.replicates.seeds", list(seeds), remedy)
 
 
 def check_conditions(parameters: Parameters) -> None:
@@ -45,18 +93,24 @@ def check_conditions(parameters: Parameters) -> None:
         earlier[path] = parameter
 
 
-def check_samples(parameters: Parameters, shared: Shared, build: BuildTrial) -> None:
-    """Build a run at every end of every range, so that none fails once the sweep is under way."""
+def check_samples(
+    parameters: Parameters, others: Mapping[str, Mapping[str, Any]], build: BuildTrial
+) -> None:
+    """Build a run at every end of every range, so that none fails once the sweep is under way.
+
+    ``others`` are the fields that other sections of the search decide, by section.
+    """
+    sections = {"space": parameters, **others}
     try:
         build(_sample_with(parameters, "", None))
     except ConfigError as error:
-        raise _located(parameters, shared, error) or error from None
+        raise _located(sections, error) or error from None
     for path, parameter in parameters.items():
         for value in parameter.ends:
             try:
                 build(_sample_with(parameters, path, value))
             except ConfigError as error:
-                located = _located(parameters, shared, error)
+                located = _located(sections, error)
                 remedy = f"{error.field}: {error.remedy}"
                 raise located or ConfigError(f"search.space.{path}", value, remedy) from None
 
@@ -71,9 +125,9 @@ def check_grid(combinations: list[dict[str, Any]], build: BuildTrial) -> None:
             raise ConfigError("search.space", values, remedy) from None
 
 
-def _located(parameters: Parameters, shared: Shared, error: ConfigError) -> ConfigError | None:
+def _located(sections: Mapping[str, Collection[str]], error: ConfigError) -> ConfigError | None:
     """Say where in the space file the field of ``error`` is to be mended, if it is a single one."""
-    for section, paths in (("space", parameters), ("set", shared)):
+    for section, paths in sections.items():
         for known in paths:
             if error.field == known or error.field.startswith(f"{known}."):
                 return ConfigError(f"search.{section}.{error.field}", error.value, error.remedy)

@@ -46,6 +46,7 @@ from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.space import Space, configs_to_prepare
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.trial import Metrics, run_trial
+from tuneprune.sweep.violations import Violations
 from tuneprune.sweep.watch import TrialWatch
 from tuneprune.training import run as training
 from tuneprune.training.prepare import Prepared
@@ -132,6 +133,7 @@ def run_sweep(
                     stages_bytes=round(stages_gb * 1e9),
                 )
                 _run_trials(task, resources, view, sharers)
+                Violations(space, path).record()  # of what ended where the sweep was cut off
                 ended = end_sweep(path, task.sweep_id)
                 _tidy(path)
             return read_outcome(path, ended, space)
@@ -161,7 +163,11 @@ def _run_trials(
     line = f"interrupted; the same command goes on; what there is: {command}"
     shutil.rmtree(task.out / "ray", ignore_errors=True)  # of a sweep that was cut off
     proposer = make_proposer(
-        task.space, study_name=task.sweep_id, journal=task.out / "study.journal"
+        task.space,
+        study_name=task.sweep_id,
+        journal=task.out / "study.journal",
+        reached=task.rungs.of_trial,
+        on_promoted=view.expect,
     )
     earlier = earlier_trials(task.out)
     queue = TrialQueue(

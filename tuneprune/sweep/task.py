@@ -53,9 +53,11 @@ class SweepTask:
         Raises:
             ConfigError: the proposed values do not go together.
         """
-        if proposal.is_baseline:
-            return baseline_config(self.space, proposal.values)
-        return build_trial_config(self.space, proposal.values)
+        build = baseline_config if proposal.is_baseline else build_trial_config
+        config = build(self.space, proposal.values)
+        if proposal.seed is None:
+            return config
+        return config.model_copy(update={"seed": proposal.seed})
 
     def checkpoint_dir(self, trial_id: str) -> Path:
         """Return the folder of a trial's checkpoints."""
@@ -67,15 +69,18 @@ class SweepTask:
         return Rungs(self.out / "rungs")
 
     def judge(self, proposal: Proposal, config: RunConfig) -> Judge | None:
-        """Return what says whether a trial stops early; None for a baseline, which never does."""
+        """Return what says whether a trial stops early.
+
+        None for baselines and replicates: others are compared with them.
+        """
         scheduler = self.space.search.scheduler
-        if scheduler is None or proposal.is_baseline:
+        if scheduler is None or proposal.is_baseline or proposal.replicate_of is not None:
             return None
         return Judge(
             trial_id=proposal.trial_id,
             scheduler=scheduler.build(),
             rungs=self.rungs,
-            metric=self.space.search.objective.metric,
+            metric=self.space.search.rate,
             evaluate_every=config.training.evaluate_every,
             first_event=config.adaptation.method != "none",
         )

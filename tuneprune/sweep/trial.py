@@ -18,7 +18,7 @@ from tuneprune.distributed.failures import WorkerDiedError
 from tuneprune.distributed.ray_train import run_workers
 from tuneprune.errors import ConfigError
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.records import TrialRecord, early_end, error_rates, saved_step
+from tuneprune.sweep.records import TrialRecord, early_end, metrics_of, saved_step
 from tuneprune.sweep.rungs import JudgedSteering
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.shared_run import train_shared
@@ -72,6 +72,7 @@ def _record(segment: Segment, config: RunConfig | None, writer: TableWriter) -> 
         config,
         values=segment.proposal.values,
         is_baseline=segment.proposal.is_baseline,
+        replicate_of=segment.proposal.replicate_of,
         executed_steps=segment.executed_steps,
     )
 
@@ -157,7 +158,7 @@ def _train_alone(
 
 
 def _last_metrics(summary: RunSummary) -> Metrics:
-    found: Metrics = {**error_rates(summary)}
+    found: Metrics = {**metrics_of(summary)}
     found |= {"status": summary.status, "reason": early_end(summary)}
     found |= {"step": summary.step, "total_steps": summary.total_steps}
     return {name: value for name, value in found.items() if value is not None}

@@ -19,6 +19,7 @@ from tuneprune.sweep.records import INTERRUPTED, last_line
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.trial import record_of
+from tuneprune.sweep.violations import Violations
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
@@ -32,7 +33,7 @@ class TrialWatch(tune.Callback):
         view: the screen.
 
     Attributes:
-        unrecorded: a line for each end of a trial that could not be recorded either.
+        unrecorded: a line for what could not be recorded of a trial either.
     """
 
     def __init__(self, task: SweepTask, queue: TrialQueue, view: LiveTable) -> None:
@@ -40,6 +41,7 @@ class TrialWatch(tune.Callback):
         self._task = task
         self._queue = queue
         self._view = view
+        self._violations = Violations(task.space, task.out)
         self._running: dict[str, Segment] = {}
         self._steps: dict[str, float] = {}
         self._told: set[tuple[str, int]] = set()
@@ -128,6 +130,10 @@ class TrialWatch(tune.Callback):
         self._running.pop(trial_id, None)  # it is not there if its process never started
         self._queue.ended(trial_id, metrics)
         self._view.ended(trial_id, metrics)
+        try:
+            self._violations.record()
+        except Exception as error:  # it is tried again when the next trial ends
+            self.unrecorded.append(f"{trial_id}: constraints not judged: {last_line(error)}")
 
     def _record(
         self, segment: Segment, status: str, reason: str, traceback: str | None = None

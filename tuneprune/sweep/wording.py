@@ -7,6 +7,16 @@ from rich.text import Text
 
 WIDTH = 100
 
+TITLES = {
+    "dev_wer": "dev WER",
+    "dev_cer": "dev CER",
+    "params": "parameters",
+    "prunable_params": "prunable",
+    "multiply_adds_per_s": "multiply-adds/s",
+    "real_time_factor": "real-time factor",
+}
+_RATES = ("dev_wer", "dev_cer")
+
 
 def short_settings(values: Mapping[str, Any]) -> str:
     """Return searched settings on one line, by the last part of their paths."""
@@ -21,6 +31,22 @@ def percent(fraction: float | None) -> str:
 def points(difference: float | None) -> str:
     """Return a difference of two fractions in percentage points, with its sign."""
     return "-" if difference is None else f"{100 * difference:+.1f}"
+
+
+def shown_metric(metric: str, value: float | None) -> str:
+    """Return a metric as a person reads it: rates in percent, counts in full."""
+    if value is None or metric in _RATES:
+        return percent(value)
+    return f"{value:.4g}" if metric == "real_time_factor" else f"{round(value):,}"
+
+
+def shown_change(metric: str, value: float | None, other: float | None) -> str:
+    """Return how far a metric is from another one: rates in points, others in percent of it."""
+    if value is None or other is None:
+        return "-"
+    if metric in _RATES:
+        return points(value - other)
+    return f"{100 * (value - other) / other:+.1f} %" if other else "-"
 
 
 def duration(seconds: float) -> str:

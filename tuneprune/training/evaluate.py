@@ -29,7 +29,10 @@ from tuneprune.training.wer import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC."""
+    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC.
+
+    ``eval_s`` is wall time, ``audio_s`` how long the utterances last.
+    """
 
     split: str
     hypotheses: tuple[str, ...]
@@ -38,6 +41,12 @@ class Evaluation:
     wer: float
     cer: float
     eval_s: float
+    audio_s: float
+
+    @property
+    def real_time_factor(self) -> float:
+        """Return seconds of recognition for a second of audio."""
+        return self.eval_s / self.audio_s
 
 
 class Evaluator:
@@ -79,6 +88,7 @@ class Evaluator:
             wer=word_error_rate(errors),
             cer=character_error_rate(errors),
             eval_s=time.perf_counter() - began,
+            audio_s=float(self._split.duration_s.sum()),
         )
 
     def _batches(self) -> tuple[np.ndarray, ...]:

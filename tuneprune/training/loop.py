@@ -75,6 +75,7 @@ class Best:
     step: int = 0
     wer: float = math.inf
     cer: float = math.inf
+    real_time_factor: float = math.inf
 
 
 class TrainingLoop:
@@ -303,7 +304,12 @@ class TrainingLoop:
         result = self._dev.evaluate(self.model, self._context)
         self._recorder.evaluation(self.step, self.epochs_at(self.step), result)
         if result.wer < self.best.wer:
-            self.best = Best(step=self.step, wer=result.wer, cer=result.cer)
+            self.best = Best(
+                step=self.step,
+                wer=result.wer,
+                cer=result.cer,
+                real_time_factor=result.real_time_factor,
+            )
             self._save("best", with_optimizer=False)
         self._last_rates = (result.wer, result.cer)
         self._meter = Meter()  # its row was written with the step

@@ -92,6 +92,7 @@ def train(
         params=sum(p.numel() for p in loop.model.parameters()),
         prunable_params=prunable_params(loop.model.prunable_modules()),
         multiply_adds_per_s=loop.multiply_adds_per_s(),
+        real_time_factor=loop.best.real_time_factor if finished else math.nan,
         unrecovered_events=loop.unrecovered_events,
         setup_s=ready - began,
         train_s=time.perf_counter() - ready,

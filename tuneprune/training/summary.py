@@ -10,8 +10,10 @@ class RunSummary:
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
     measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
-    is at the end, for a second of audio. ``unrecovered_events`` are adaptation events after which
-    the training loss did not come back to what it was; None without any event.
+    is at the end, for a second of audio. ``real_time_factor`` is the wall time of the best
+    evaluation for a second of its audio; it belongs to the machine, and is NaN like error rates.
+    ``unrecovered_events`` are adaptation events after which the training loss did not come back to
+    what it was; None without any event.
 
     ``setup_s`` and ``train_s`` are seconds of this attempt: up to its first step, and from there
     to the end, with all evaluations. ``left_out_utterances`` of the training split are shorter
@@ -29,6 +31,7 @@ class RunSummary:
     params: int
     prunable_params: int
     multiply_adds_per_s: int
+    real_time_factor: float
     unrecovered_events: int | None
     setup_s: float
     train_s: float
