@@ -51,17 +51,18 @@ def load_plugin(field: str, name: str, protocol: type[T]) -> type[T]:
     if here not in sys.path:
         sys.path.insert(0, here)
     module = _import(field, name, module_name)
-    found = getattr(module, class_name, None)
+    found: Any = getattr(module, class_name, None)
     if found is None:
         close = difflib.get_close_matches(class_name, _classes_in(module), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(field, name, f"must be in {module_name}, where there is none{hint}")
-    if not inspect.isclass(found):
+    is_class = inspect.isclass(found)
+    if not is_class:
         raise ConfigError(field, name, f"must be a class, and is a {type(found).__name__}")
-    lacks = _lacks(found, protocol)
+    loaded: type[T] = found
+    lacks = _lacks(loaded, protocol)
     if lacks:
         raise ConfigError(field, name, f"must have {', '.join(lacks)}; see {protocol.__name__}")
-    loaded: type[T] = found
     return loaded
 
 

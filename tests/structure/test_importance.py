@@ -44,7 +44,7 @@ def two_by_two(dim: int):
 
 def scores_of(model, modules, scorer, **options):
     """Return the scores by one scorer."""
-    return score_groups(model, modules, [scorer], **options)[scorer]
+    return score_groups(model, modules, {scorer: SCORERS[scorer]}, **options)[scorer]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,13 @@ from tuneprune.sweep.grid import outside_adaptation
 from tuneprune.sweep.optuna_study import StudyProposer
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
-from tuneprune.sweep.space import Space, baseline_config, build_trial_config, configs_to_prepare
+from tuneprune.sweep.space import (
+    Space,
+    baseline_config,
+    build_trial_config,
+    check_plugins,
+    configs_to_prepare,
+)
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 DRAWS = 5
@@ -102,8 +108,10 @@ def dry_run(space: Space, *, max_concurrent: int | None = None) -> DryRun:
         max_concurrent: at most so many trials at once.
 
     Raises:
-        ConfigError: a draw of the sampler makes no run, or the limit is below 1.
+        ConfigError: a draw of the sampler makes no run, a plug-in can not be used, or the limit is
+            below 1.
     """
+    check_plugins(space)
     runs = GridProposer(space).runs if space.is_grid else _draws(space)
     configs = [(run, _config(space, run)) for run in runs]
     models: dict[str, PlannedModel] = {}

@@ -44,7 +44,7 @@ from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_r
 from tuneprune.sweep.search import QueueSearcher, make_proposer
 from tuneprune.sweep.sharing import SharedTrial
 from tuneprune.sweep.sharing_plan import RunLengths, plan_sharing, possible_runs
-from tuneprune.sweep.space import Space, configs_to_prepare
+from tuneprune.sweep.space import Space, check_plugins, configs_to_prepare
 from tuneprune.sweep.trial import Metrics, SweepTask, run_trial
 from tuneprune.sweep.watch import TrialWatch
 from tuneprune.training import run as training
@@ -101,6 +101,7 @@ def run_sweep(
         there = _open(path, contents, held, restart=restart, resume=resume)
         if there is not None and there.finished_s is not None:
             return read_outcome(path, there, space, reread=True)
+        check_plugins(space)
         check_this_machine(space.base.training, limit=max_concurrent)
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         with interruptible("interrupted outside the trials; the same command goes on"):
