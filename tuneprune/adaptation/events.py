@@ -17,9 +17,9 @@ def describe_event(
     *,
     event: int,
     step: int,
-    method: str,
     scorer: str,
-    delta: float,
+    method: str = "",
+    delta: float = 0.0,
     new_groups: str = "copy",
     outcome: str | None = None,
     watched: Mapping[str, tuple[GroupFate, ...]] | None = None,
@@ -30,6 +30,8 @@ def describe_event(
         plan: that was applied.
         report: of the surgery, as ``apply_plan`` returns it.
         groups: of the model before, as ``fates_of`` returns them.
+        method: its name; that of a plug-in is filled in.
+        delta: as of `AdaptationEvent`; 0 where the method does not plan by a share.
         outcome: as of `AdaptationEvent`; if None, a hash of step, event and plan, which is enough
             where all else that decides over training is in the method's settings.
         watched: as of `AdaptationEvent`.
