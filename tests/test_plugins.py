@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from tuneprune.errors import ConfigError
-from tuneprune.plugins import is_plugin, load_plugin
+from tuneprune.plugins import is_plugin, load_plugin, source_fingerprint
 
 NUMBERS = itertools.count()
 
@@ -102,6 +102,15 @@ def test_a_console_script_finds_it_too(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-c", script, str(Path(__file__).parents[1])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("Hello\n", 0), done.stderr
+
+
+def test_a_fingerprint_is_of_the_file_that_a_class_stands_in(module) -> None:
+    one, same, other = (module(source) for source in (GOOD, GOOD, f"{GOOD}\n# changed\n"))
+    found = [
+        source_fingerprint(load_plugin("f", f"{name}:Hello", object)) for name in (one, same, other)
+    ]
+    assert found[0] == found[1] != found[2]
+    assert all(len(fingerprint) == 16 for fingerprint in found)
 
 
 def test_a_name_without_a_colon_is_refused() -> None:

@@ -4,6 +4,7 @@ It finds and checks them; what a class must offer is said by a protocol beside w
 """
 
 import difflib
+import hashlib
 import importlib
 import inspect
 import re
@@ -64,6 +65,18 @@ def load_plugin(field: str, name: str, protocol: type[T]) -> type[T]:
     if lacks:
         raise ConfigError(field, name, f"must have {', '.join(lacks)}; see {protocol.__name__}")
     return loaded
+
+
+def source_fingerprint(found: type) -> str:
+    """Return 16 hex digits of the file that a class stands in, or of its name where it has none.
+
+    What that file imports is not looked at.
+    """
+    try:
+        source = Path(inspect.getfile(found)).read_bytes()
+    except (OSError, TypeError):
+        source = found.__qualname__.encode()
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def _import(field: str, name: str, module_name: str) -> ModuleType:

@@ -26,6 +26,7 @@ from tuneprune.adaptation.plugin import (
 )
 from tuneprune.adaptation.scorers import load_scorer
 from tuneprune.config import LEARNABLE, Adaptation, GrowDropConfig, NoAdaptation, PluginMethod
+from tuneprune.plugins import is_plugin, source_fingerprint
 from tuneprune.structure.groups import PrunableModule
 
 __all__ = [
@@ -50,19 +51,24 @@ __all__ = [
 ]
 
 
-def load_plugins(config: Adaptation) -> None:
+def load_plugins(config: Adaptation) -> dict[str, str]:
     """Import what classes the settings name, so that a run does not begin without them.
+
+    Returns:
+        The fingerprint of each one's source, by its name in the settings.
 
     Raises:
         ConfigError: one of them can not be used.
     """
+    named: dict[str, type] = {}
     if isinstance(config, PluginMethod):
-        load_method(config)
+        named[config.method] = load_method(config)
     elif isinstance(config, GrowDropConfig):
-        if config.scorer != LEARNABLE:
-            load_scorer(config.scorer)
         for name in config.watch:
-            load_scorer(name, field="adaptation.watch")
+            named[name] = type(load_scorer(name, field="adaptation.watch"))
+        if config.scorer != LEARNABLE:
+            named[config.scorer] = type(load_scorer(config.scorer))
+    return {name: source_fingerprint(one) for name, one in named.items() if is_plugin(name)}
 
 
 def check_settings(config: Adaptation, modules: Sequence[PrunableModule], total_steps: int) -> None:

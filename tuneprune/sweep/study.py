@@ -25,6 +25,7 @@ from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
     begin_sweep,
+    check_plugin_sources,
     check_versions,
     contents_of,
     end_sweep,
@@ -101,7 +102,9 @@ def run_sweep(
         there = _open(path, contents, held, restart=restart, resume=resume)
         if there is not None and there.finished_s is not None:
             return read_outcome(path, there, space, reread=True)
-        check_plugins(space)
+        plugins = check_plugins(space)
+        if there is not None:
+            check_plugin_sources(path, plugins)
         check_this_machine(space.base.training, limit=max_concurrent)
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         with interruptible("interrupted outside the trials; the same command goes on"):
@@ -113,7 +116,7 @@ def run_sweep(
                 if restart:
                     make_room(path)
                 if there is None:
-                    there = begin_sweep(path, contents)
+                    there = begin_sweep(path, contents, plugins)
                     held.enter_context(sole_use(path))
                 sharers = Sharers(space, prepared if share_stages else {}, resources)
                 task = SweepTask(
