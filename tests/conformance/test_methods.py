@@ -31,6 +31,8 @@ def grow_drop(changes):
         {"new_groups": "split", "growth_noise": 0.0},
         {"new_groups": "random"},
         {"optimizer_state": "slice"},
+        {"scorer": "my_module:SquaredTaylor", "watch": ["taylor"]},
+        {"watch": ["my_module:SquaredTaylor"], "module_floor": 0.3},
     ],
     ids=str,
 )
@@ -38,7 +40,15 @@ def test_grow_and_drop_passes(changes) -> None:
     check_method(grow_drop(changes))
 
 
-@pytest.mark.parametrize("changes", [{"scorer": "learnable"}, {"optimizer_state": "reset"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scorer": "learnable"},
+        {"scorer": "learnable", "watch": ["my_module:SquaredTaylor"]},
+        {"optimizer_state": "reset"},
+    ],
+    ids=str,
+)
 def test_grow_and_drop_that_rescales_or_forgets_passes_but_for_that(changes) -> None:
     check_method(grow_drop(changes), survivors_are_exact=False)
     with pytest.raises(

@@ -23,9 +23,9 @@ from tuneprune.sweep.space import (
     Space,
     baseline_config,
     build_trial_config,
-    check_plugins,
     configs_to_prepare,
 )
+from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 DRAWS = 5

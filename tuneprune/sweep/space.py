@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from tuneprune.adaptation import load_plugins
 from tuneprune.config import (
     NoAdaptation,
     RunConfig,
@@ -147,29 +146,6 @@ def build_trial_config(space: Space, values: Values) -> RunConfig:
         ConfigError: the values do not go together.
     """
     return _with_values(space.base, {**space.search.shared, **values})
-
-
-def check_plugins(space: Space) -> dict[str, str]:
-    """Import every class that some trial may name, so that none fails for want of it.
-
-    That is not done where a space is read, for also the folder of a finished sweep holds one.
-
-    Returns:
-        The fingerprint of each one's source, by its name in the settings.
-
-    Raises:
-        ConfigError: one of them can not be used.
-    """
-
-    found: dict[str, str] = {}
-
-    def build(values: Values) -> RunConfig:
-        config = build_trial_config(space, values)
-        found.update(load_plugins(config.adaptation))
-        return config
-
-    check_samples(space.search.space, space.search.shared, build)
-    return found
 
 
 def configs_to_prepare(space: Space) -> list[RunConfig]:

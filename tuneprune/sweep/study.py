@@ -45,7 +45,8 @@ from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_r
 from tuneprune.sweep.search import QueueSearcher, make_proposer
 from tuneprune.sweep.sharing import SharedTrial
 from tuneprune.sweep.sharing_plan import RunLengths, plan_sharing, possible_runs
-from tuneprune.sweep.space import Space, check_plugins, configs_to_prepare
+from tuneprune.sweep.space import Space, configs_to_prepare
+from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.sweep.trial import Metrics, SweepTask, run_trial
 from tuneprune.sweep.watch import TrialWatch
 from tuneprune.training import run as training
