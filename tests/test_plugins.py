@@ -136,6 +136,8 @@ def test_what_else_goes_wrong_in_a_module_is_named_with_its_line(module) -> None
     name = module("x = 1\ny = x / 0\n")
     expected = f"{name}.py, line 2: ZeroDivisionError: division by zero"
     assert refusal(f"{name}:Hello") == f"can not be imported: {expected}"
+    name = module("import sys\nsys.exit(0)\n")
+    assert refusal(f"{name}:Hello") == f"can not be imported: {name}.py, line 2: SystemExit: 0"
     name = module("def broken(:\n")
     expected = f"SyntaxError: invalid syntax ({name}.py, line 1)"
     assert refusal(f"{name}:Hello") == f"can not be imported: {expected}"

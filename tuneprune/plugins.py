@@ -82,7 +82,7 @@ def source_fingerprint(found: type) -> str:
 def _import(field: str, name: str, module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
-    except Exception as error:  # whatever a module of somebody else may raise
+    except (Exception, SystemExit) as error:  # whatever a module of somebody else may raise
         if isinstance(error, ModuleNotFoundError) and _is_on_the_way(error.name, module_name):
             remedy = "names no module; start the command where its file lies, or install it"
             raise ConfigError(field, name, remedy) from None
@@ -95,7 +95,7 @@ def _is_on_the_way(missing: str | None, module_name: str) -> bool:
     return missing is not None and f"{module_name}.".startswith(f"{missing}.")
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return the file and line that an error comes from, for whoever wrote them."""
     if isinstance(error, SyntaxError) and error.filename:
         return ""  # it says so itself
