@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1] / "tuneprune"
 LEVELS = {
     "errors": -1,
     "yaml_files": 0,
+    "plugins": 0,
     "config": 1,
     "schedules": 1,
     "results": 1,

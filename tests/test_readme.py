@@ -19,6 +19,21 @@ def test_every_package_and_top_level_module_is_in_the_layout() -> None:
     assert named == packages | {name for name in modules if not name.startswith("__")}
 
 
+def blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_plugins_are_those_that_tests_train_with() -> None:
+    (shown,) = (block for block in blocks() if "class SwapOne" in block)
+    source = (ROOT / "tests" / "plugins" / "my_module.py").read_text(encoding="utf-8")
+    assert source.endswith(f"\n\n{shown}")
+
+
+def test_the_example_plugins_pass_their_suites_as_it_is_shown() -> None:
+    (shown,) = (block for block in blocks() if "check_method(" in block)
+    exec(compile(shown, "README.md", "exec"), {})
+
+
 def test_the_example_query_leaves_out_plans_that_were_not_carried_out(tmp_path: Path) -> None:
     fates = ("kept", "dropped", "grown", "kept")
     with TableWriter(tmp_path, sweep_id="s", trial_id="t03", attempt=0, seed=1) as writer:

@@ -9,10 +9,11 @@ from tuneprune.adaptation import Observation, Watch, Watching, build_hook, obser
 from tuneprune.adaptation.observing import NOTHING_MORE, Observer, merge
 from tuneprune.config import GrowDropConfig, NoAdaptation
 from tuneprune.errors import CheckpointError
-from tuneprune.structure import score_groups
+from tuneprune.structure import SCORERS, score_groups
 from tuneprune.testing import TinyAdaptable
 
 TOTAL_STEPS = 12
+TAYLOR = {"taylor": SCORERS["taylor"]}
 OFTEN = Observation(
     scorers=("taylor",), tensors="all", reduction="sum", every_steps=1, new_score_weight=0.5
 )
@@ -129,7 +130,7 @@ def test_scores_are_those_of_the_gradients_smoothed_by_hand():
                 parameter.shape, dtype=parameter.dtype, generator=generator
             )
         observer.observe(step)
-        new = score_groups(model, modules, ["taylor"], tensors="all", reduction="sum")["taylor"]
+        new = score_groups(model, modules, TAYLOR, tensors="all", reduction="sum")["taylor"]
         expected = {g: 0.5 * (expected[g] if expected else 0.0) + 0.5 * s for g, s in new.items()}
     assert observer.scores(OFTEN.key, "taylor") == expected
 

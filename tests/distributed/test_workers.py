@@ -97,6 +97,25 @@ def test_one_two_and_four_workers_end_in_the_same_allocation(
         assert several == pytest.approx(losses[0], rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    "adaptation",
+    [
+        EVENT.replace("taylor", "'my_module:SquaredTaylor'"),
+        "adaptation={method: 'my_module:SwapOne', settings: {at: 0.4}}",
+    ],
+    ids=["scorer", "method"],
+)
+def test_a_plugin_does_the_same_on_two_workers_as_on_one(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adaptation: str
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1] / "plugins")
+    config = tone_config(tones, *SAME, adaptation)
+    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
+    assert len(_plans(one)) == 1
+    assert _plans(one) == _plans(two)
+    assert one.allocation("t").equals(two.allocation("t"))
+
+
 @pytest.mark.parametrize("encoder", ["conformer", "e_branchformer"])
 def test_a_worker_killed_around_an_event_costs_nothing_but_time(
     tones: Path, tmp_path: Path, encoder: str

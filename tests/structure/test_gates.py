@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from my_module import SquaredTaylor
 
 from tuneprune.structure import (
     SCORERS,
@@ -122,6 +123,13 @@ def test_folding_touches_the_outgoing_weights_alone_and_gates_of_one_not_even_th
     assert all(parameter is parameters[n] for n, parameter in model.named_parameters())
 
 
+class Sum:
+    """Of no power of weight or gradient, so that no factor can be taken out of it."""
+
+    def score_elements_(self, out, weight, gradient):
+        torch.add(weight, gradient, out=out)
+
+
 @pytest.mark.parametrize("tensors", ["representative", "all"])
 def test_a_gated_model_is_scored_as_the_one_that_its_gates_are_folded_into(tensors):
     """So a score that is watched beside the gates says what it would say without them."""
@@ -129,11 +137,12 @@ def test_a_gated_model_is_scored_as_the_one_that_its_gates_are_folded_into(tenso
     modules = model.prunable_modules()
     model(inputs()).square().sum().backward()
     values = model.gates().detach()
+    scorers = {**SCORERS, "my_module:SquaredTaylor": SquaredTaylor(), "sum": Sum()}
     names = [group.id for group in all_groups(modules)]
     found = score_groups(
         model,
         modules,
-        SCORERS,
+        scorers,
         tensors=tensors,
         gates=dict(zip(names, values.tolist(), strict=True)),
     )
@@ -141,6 +150,6 @@ def test_a_gated_model_is_scored_as_the_one_that_its_gates_are_folded_into(tenso
     folded.zero_grad()
     fold_gates_(folded, modules, values)
     folded(inputs()).square().sum().backward()
-    expected = score_groups(folded, modules, SCORERS, tensors=tensors)
-    for scorer in SCORERS:
+    expected = score_groups(folded, modules, scorers, tensors=tensors)
+    for scorer in scorers:
         assert found[scorer] == pytest.approx(expected[scorer], rel=1e-9), scorer

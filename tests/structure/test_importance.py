@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tuneprune.errors import StructureError
 from tuneprune.structure import (
     SCORERS,
     AdaptationPlan,
@@ -44,7 +45,7 @@ def two_by_two(dim: int):
 
 def scores_of(model, modules, scorer, **options):
     """Return the scores by one scorer."""
-    return score_groups(model, modules, [scorer], **options)[scorer]
+    return score_groups(model, modules, {scorer: SCORERS[scorer]}, **options)[scorer]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,29 @@ def test_scores_match_a_loop_over_elements(tensors, reduction):
         }
         for scorer in SCORERS:
             assert found[scorer][group.id] == pytest.approx(sums[scorer] / count, rel=1e-13)
+
+
+class Difference:
+    def score_elements_(self, out, weight, gradient):
+        torch.sub(weight, gradient, out=out)
+
+
+def test_any_scorer_is_reduced_as_the_built_in_ones():
+    """By hand: (1 - 0.5 - 2 - 0) / 2 and (-3 + 1 + 4 - 2) / 2; signs are its own."""
+    model, modules = two_by_two(0)
+    found = score_groups(model, modules, {"a": SCORERS["taylor"], "b": Difference()})
+    assert list(found["b"].values()) == [-0.75, 0.0]
+    assert list(found["a"].values()) == [0.25, 5.5]
+
+
+def test_a_score_that_is_not_finite_is_refused():
+    class Inverse:
+        def score_elements_(self, out, weight, gradient):
+            torch.reciprocal(gradient, out=out)
+
+    model, modules = two_by_two(0)
+    with pytest.raises(StructureError, match=r"score mine = \{'branch.0': inf\}: must be finite"):
+        score_groups(model, modules, {"mine": Inverse()})
 
 
 def test_all_tensors_are_the_parameters_of_a_group_and_no_buffers():

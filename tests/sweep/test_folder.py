@@ -10,6 +10,7 @@ import pytest
 from tuneprune.errors import ResultsError
 from tuneprune.sweep.folder import (
     begin_sweep,
+    check_plugin_sources,
     check_versions,
     contents_of,
     end_sweep,
@@ -54,6 +55,15 @@ def test_what_other_versions_began_is_not_gone_on_with(tmp_path, space, refusal)
     (tmp_path / "sweep.json").write_text(json.dumps(sweep))
     text = refusal(check_versions, tmp_path)
     assert "begun with torch 1.0, and this is" in text
+    assert "--restart" in text
+
+
+def test_a_plugin_that_has_changed_is_not_gone_on_with(tmp_path, space, refusal):
+    begin_sweep(tmp_path, contents_of(space), {"a:A": "1", "b:B": "2"})
+    check_plugin_sources(tmp_path, {"a:A": "1", "b:B": "2"})
+    check_plugin_sources(tmp_path, {"b:B": "2"})
+    text = refusal(check_plugin_sources, tmp_path, {"a:A": "1", "b:B": "3"})
+    assert "begun with another version of b:B" in text
     assert "--restart" in text
 
 

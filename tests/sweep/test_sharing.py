@@ -55,6 +55,11 @@ STUDY = [
     grown([11], 0.2, "learnable"),
     grown([11, 22], 0.2, "learnable"),
     grown([12], 0.0, "taylor"),
+    grown([12], 0.2, "my_module:SquaredTaylor", watch=["taylor"]),
+    grown([16], 0.2, "taylor", watch=["my_module:SquaredTaylor"]),
+    "adaptation={method: 'my_module:SwapOne', settings: {at: 0.4}}",
+    "adaptation={method: 'my_module:SwapOne', settings: {at: 0.41}}",  # the same step, as it is
+    "adaptation={method: 'my_module:SwapOne', settings: {at: 0.4}}",
 ]
 
 

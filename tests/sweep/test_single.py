@@ -69,6 +69,30 @@ def test_there_is_nothing_to_resume_in_a_finished_run_or_another(
         train_single(tone_config(tones), name="r", out=tmp_path / "r", resume=True)
 
 
+@pytest.mark.parametrize(
+    "adaptation",
+    [
+        EVENT.replace("taylor", "'my_module:SquaredTaylor'"),
+        EVENT.replace("}", ", watch: ['my_module:SquaredTaylor']}"),
+        "adaptation={method: 'my_module:SwapOne', settings: {at: 0.4}}",
+    ],
+    ids=["scorer", "watch", "method"],
+)
+def test_a_run_whose_plugin_has_changed_since_is_not_gone_on_with(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adaptation: str
+) -> None:
+    config = tone_config(tones, adaptation)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(Interrupted):
+            train_single(config, name="r", out=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("tuneprune.adaptation.source_fingerprint", lambda found: "another")
+        with pytest.raises(ResultsError, match="begun with another version of my_module:S"):
+            train_single(config, name="r", out=tmp_path, resume=True)
+    assert train_single(config, name="r", out=tmp_path, resume=True).status == "finished"
+
+
 def test_a_run_that_was_killed_is_refused_with_the_way_to_go_on(
     config: RunConfig, tmp_path: Path, refusal: Callable[..., str]
 ) -> None:

@@ -41,6 +41,10 @@ def trunk(*overrides: str, corpus: str = "c", device: str = "cpu") -> str:
 
 def test_a_trunk_is_all_that_determines_training_and_nothing_of_events() -> None:
     assert trunk() == trunk(EVENT) == trunk(EVENT, "adaptation.scorer=magnitude")
+    assert trunk() == trunk(EVENT, "adaptation.scorer=a:A", "adaptation.watch=[a:B]")
+    orders = ("{x: 1, y: 2}", "{y: 2, x: 1}")
+    one, other = (trunk(f"adaptation={{method: 'a:A', settings: {order}}}") for order in orders)
+    assert one == other
     different = [
         trunk(),
         trunk("seed=2"),
@@ -53,6 +57,10 @@ def test_a_trunk_is_all_that_determines_training_and_nothing_of_events() -> None
         trunk(device="cuda"),
         trunk(EVENT, "adaptation.scorer=learnable"),
         trunk(EVENT, "adaptation.scorer=learnable", "adaptation.gate_lr_scale=2"),
+        trunk("adaptation={method: 'a:A'}"),
+        trunk("adaptation={method: 'a:B'}"),
+        trunk("adaptation={method: 'a:B', settings: {at: 0.1}}"),
+        trunk("adaptation={method: 'a:B', settings: {at: 0.2}}"),
     ]
     assert len(set(different)) == len(different)
 

@@ -1,6 +1,8 @@
 """Methods that change a model's structure while it trains, and the contract they keep."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -11,33 +13,65 @@ from tuneprune.adaptation.base import (
     GroupFate,
     NoHook,
 )
+from tuneprune.adaptation.events import describe_event, fates_of
 from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.adaptation.grow_drop_checks import check_grow_drop
-from tuneprune.adaptation.grow_drop_rules import LEARNABLE, event_steps, observation_of
+from tuneprune.adaptation.grow_drop_rules import event_steps, observation_of
 from tuneprune.adaptation.observing import NOTHING_MORE, Observation, Watch, Watching
-from tuneprune.config import GrowDropConfig, NoAdaptation
+from tuneprune.adaptation.plugin import (
+    AdaptationMethod,
+    PluginHook,
+    check_plugin_method,
+    load_method,
+)
+from tuneprune.adaptation.scorers import load_scorer
+from tuneprune.config import LEARNABLE, Adaptation, GrowDropConfig, NoAdaptation, PluginMethod
+from tuneprune.plugins import is_plugin, source_fingerprint
 from tuneprune.structure.groups import PrunableModule
 
 __all__ = [
     "AdaptationEvent",
     "AdaptationHook",
+    "AdaptationMethod",
     "GroupFate",
     "GrowDrop",
     "NoHook",
     "Observation",
     "Watch",
     "Watching",
+    "adopted_state",
     "build_hook",
     "check_settings",
+    "describe_event",
     "event_steps",
+    "fates_of",
+    "load_plugins",
     "observation_of",
     "training_before_events",
 ]
 
 
-def check_settings(
-    config: NoAdaptation | GrowDropConfig, modules: Sequence[PrunableModule], total_steps: int
-) -> None:
+def load_plugins(config: Adaptation) -> dict[str, str]:
+    """Import what classes the settings name, so that a run does not begin without them.
+
+    Returns:
+        The fingerprint of each one's source, by its name in the settings.
+
+    Raises:
+        ConfigError: one of them can not be used.
+    """
+    named: dict[str, type] = {}
+    if isinstance(config, PluginMethod):
+        named[config.method] = load_method(config)
+    elif isinstance(config, GrowDropConfig):
+        for name in config.watch:
+            named[name] = type(load_scorer(name, field="adaptation.watch"))
+        if config.scorer != LEARNABLE:
+            named[config.scorer] = type(load_scorer(config.scorer))
+    return {name: source_fingerprint(one) for name, one in named.items() if is_plugin(name)}
+
+
+def check_settings(config: Adaptation, modules: Sequence[PrunableModule], total_steps: int) -> None:
     """Refuse settings that do not suit this model and length of training, before it begins.
 
     Raises:
@@ -45,20 +79,43 @@ def check_settings(
     """
     if isinstance(config, GrowDropConfig):
         check_grow_drop(config, modules, total_steps=total_steps)
+    elif isinstance(config, PluginMethod):
+        check_plugin_method(config, modules, total_steps=total_steps)
 
 
-def training_before_events(config: NoAdaptation | GrowDropConfig) -> str:
+def training_before_events(config: Adaptation) -> str:
     """Return what a method does to training before its first event; "" for nothing at all.
 
     Runs that share all settings but those of their adaptation, and this, are one run until then.
+    Of a plug-in all settings may matter from the first step on.
     """
+    if isinstance(config, PluginMethod):
+        return json.dumps(config.model_dump(mode="json"), sort_keys=True)
     if isinstance(config, GrowDropConfig) and config.scorer == LEARNABLE:
         return f"gates, learning rate times {config.gate_lr_scale or 1.0!r}"
     return ""
 
 
+def adopted_state(
+    config: Adaptation, own: Mapping[str, Any] | None, theirs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the hook's state of a run that goes on from where another one of its history is.
+
+    What events have done to the model is shared; how they were decided is a run's own. Of a
+    plug-in all is shared, for then all settings are.
+
+    Args:
+        config: of the run.
+        own: its hook's last state, if it has any.
+        theirs: that of the other run.
+    """
+    if isinstance(config, PluginMethod):
+        return dict(theirs)
+    return {**(own or {"method": "none"}), "observed": theirs["observed"]}
+
+
 def build_hook(
-    config: NoAdaptation | GrowDropConfig,
+    config: Adaptation,
     model: nn.Module,
     optimizer: Optimizer,
     *,
@@ -73,4 +130,7 @@ def build_hook(
     """
     if isinstance(config, NoAdaptation):
         return Watching(model, watch) if watch.observations else NoHook()
+    if isinstance(config, PluginMethod):
+        assert not watch.observations, "no other run has the history of a plug-in's"
+        return PluginHook(config, model, optimizer, total_steps=total_steps, seed=seed)
     return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)

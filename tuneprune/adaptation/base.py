@@ -38,7 +38,7 @@ class AdaptationEvent:
     Args:
         event: number of the event in the run, from 0.
         step: finished optimizer steps when it was applied.
-        method: ``grow_drop``.
+        method: ``grow_drop``, or the name of a plug-in's class in the settings.
         scorer: by which score the groups were ranked.
         delta: share of the prunable cost that the event was meant to move.
         new_groups: how grown groups began: ``copy``, ``split`` or ``random``.

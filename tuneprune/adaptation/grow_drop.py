@@ -4,9 +4,7 @@ After Xu et al. 2025 (DMAO, arXiv 2506.13180). It decides when, how much and by 
 scores, the plan and the surgery are of `tuneprune.structure`.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +13,16 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from tuneprune.adaptation.base import AdaptationEvent, Fate, GroupFate
+from tuneprune.adaptation.base import AdaptationEvent
+from tuneprune.adaptation.events import describe_event, fates_of, hash_outcome
 from tuneprune.adaptation.gating import Gating
 from tuneprune.adaptation.grow_drop_rules import (
-    LEARNABLE,
     event_steps,
     limits_of,
     observation_of,
 )
 from tuneprune.adaptation.observing import NOTHING_MORE, Observer, Watch, merge
-from tuneprune.config import GrowDropConfig
+from tuneprune.config import LEARNABLE, GrowDropConfig
 from tuneprune.errors import CheckpointError
 from tuneprune.schedules import rewarm_factor
 from tuneprune.structure.check import check_modules
@@ -264,23 +262,19 @@ class GrowDrop:
     ) -> AdaptationEvent:
         config = self._config
         fates = {
-            scorer: _fates(before, ranking, self._origins) for scorer, ranking in rankings.items()
+            scorer: fates_of(before, one.plan, scores=one.scores, origins=self._origins)
+            for scorer, one in rankings.items()
         }
-        groups = fates.pop(config.scorer)
-        grown_params = sum(group.params for group in groups if group.fate == "grown")
-        return AdaptationEvent(
+        return describe_event(
+            plan,
+            report,
+            fates.pop(config.scorer),
             event=self._num_events,
             step=step,
             method=config.method,
             scorer=config.scorer,
             delta=config.delta / len(self._event_steps),
             new_groups=config.new_groups,
-            plan=plan,
-            dropped_params=report.params_before + grown_params - report.params_after,
-            grown_params=grown_params,
-            params_before=report.params_before,
-            params_after=report.params_after,
-            groups=groups,
             outcome=self._outcome(plan, step),
             watched=fates,
         )
@@ -295,27 +289,7 @@ class GrowDrop:
             done += [growth, config.state_rule, self._rewarm_steps]
         if self._gating is not None:
             done.append("folded" if is_last else "folded and opened")
-        return hashlib.sha256(json.dumps(done).encode()).hexdigest()[:16]
-
-
-def _fates(
-    modules: Sequence[PrunableModule], ranking: _Ranking, origins: Mapping[GroupId, GroupId]
-) -> tuple[GroupFate, ...]:
-    fates: dict[GroupId, Fate] = dict.fromkeys(ranking.plan.dropped, "dropped")
-    fates |= dict.fromkeys(ranking.plan.grown, "grown")
-    return tuple(
-        GroupFate(
-            group_id=group.id,
-            origin=origins[group.id],
-            layer=group.layer,
-            kind=group.kind,
-            index=group.index,
-            score=ranking.scores[group.id],
-            params=group.params,
-            fate=fates.get(group.id, "kept"),
-        )
-        for group in all_groups(modules)
-    )
+        return hash_outcome(done)
 
 
 def _describe(model: nn.Module) -> tuple[PrunableModule, ...]:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from tuneprune.adaptation.grow_drop_rules import (
-    LEARNABLE,
     event_steps,
     limits_of,
     passive_scorers,
 )
-from tuneprune.config import GrowDropConfig
+from tuneprune.config import LEARNABLE, GrowDropConfig
 from tuneprune.errors import ConfigError
 from tuneprune.structure.cost import exchange_budget, group_costs, prunable_cost
 from tuneprune.structure.groups import GroupId, PrunableModule

@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from tuneprune.adaptation.observing import Observation
-from tuneprune.config import GrowDropConfig
+from tuneprune.config import LEARNABLE, GrowDropConfig
 from tuneprune.schedules import event_step, spread_events
 from tuneprune.structure.groups import GroupId, PrunableModule
-from tuneprune.structure.importance import Scorer
 from tuneprune.structure.plan import Limits, pool_sizes, pools_of
-
-LEARNABLE = "learnable"
 
 
 def event_steps(config: GrowDropConfig, total_steps: int) -> tuple[int, ...]:
@@ -73,7 +70,7 @@ def limits_of(
     return Limits(pools=pools, sizes=pool_sizes(modules, costs), least=least, most=most)
 
 
-def passive_scorers(config: GrowDropConfig) -> tuple[Scorer, ...]:
+def passive_scorers(config: GrowDropConfig) -> tuple[str, ...]:
     """Return the scores to be taken: the deciding one, if it is passive, and those watched."""
     deciding = () if config.scorer == LEARNABLE else (config.scorer,)
     return tuple(dict.fromkeys((*deciding, *config.watch)))

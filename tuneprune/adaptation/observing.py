@@ -10,14 +10,13 @@ from typing import Any
 from torch import nn
 
 from tuneprune.adaptation.base import AdaptationEvent
+from tuneprune.adaptation.scorers import in_order, load_scorer
 from tuneprune.errors import CheckpointError
 from tuneprune.structure.check import check_modules
 from tuneprune.structure.groups import Adaptable, GroupId, PrunableModule, ordinals
 from tuneprune.structure.importance import (
-    SCORERS,
     Reduction,
     ScoredTensors,
-    Scorer,
     SmoothedScores,
     score_groups,
 )
@@ -29,14 +28,14 @@ class Observation:
     """Which scores are taken, out of what, how often, and how they are smoothed.
 
     Args:
-        scorers: all different.
+        scorers: names, all different.
         tensors: as in ``score_groups``.
         reduction: as in ``score_groups``.
         every_steps: a step is scored if its number, from 0, is a multiple of this.
         new_score_weight: as in ``SmoothedScores``.
     """
 
-    scorers: tuple[Scorer, ...]
+    scorers: tuple[str, ...]
     tensors: ScoredTensors
     reduction: Reduction
     every_steps: int
@@ -70,9 +69,8 @@ def merge(observations: Iterable[Observation]) -> tuple[Observation, ...]:
     for one in observations:
         held = merged.get(one.key)
         wanted = {*one.scorers, *(held.scorers if held else ())}
-        scorers = tuple(scorer for scorer in SCORERS if scorer in wanted)
         merged[one.key] = Observation(
-            scorers=scorers,
+            scorers=in_order(wanted),
             tensors=one.tensors,
             reduction=one.reduction,
             every_steps=one.every_steps,
@@ -88,6 +86,9 @@ class Observer:
         model: with the gradients of a step whenever ``observe`` is called.
         modules: what the model is made of.
         observations: of different keys, as ``merge`` returns them.
+
+    Raises:
+        ConfigError: a scorer that they name can not be loaded.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class Observer:
         self._model = model
         self._observations = tuple(observations)
         self._modules: Sequence[PrunableModule] = modules
-        self._scores: dict[str, dict[Scorer, SmoothedScores]] = {}
+        names = in_order(name for one in self._observations for name in one.scorers)
+        self._scorers = {name: load_scorer(name) for name in names}
+        self._scores: dict[str, dict[str, SmoothedScores]] = {}
         self.begin_anew(modules)
 
     def begin_anew(self, modules: Sequence[PrunableModule]) -> None:
@@ -119,6 +122,9 @@ class Observer:
         Args:
             step: its number, from 0.
             gates: returns the gates of a model that has any, as ``score_groups`` takes them.
+
+        Raises:
+            StructureError: a score is not finite.
         """
         due: dict[tuple[ScoredTensors, Reduction], list[Observation]] = {}
         for one in self._observations:
@@ -129,7 +135,7 @@ class Observer:
             found = score_groups(
                 self._model,
                 self._modules,
-                [scorer for scorer in SCORERS if scorer in wanted],
+                {name: one for name, one in self._scorers.items() if name in wanted},
                 tensors=tensors,
                 reduction=reduction,
                 gates=gates() if gates else None,
@@ -140,7 +146,7 @@ class Observer:
 
     def scores(self, key: str, scorer: str) -> Mapping[GroupId, float]:
         """Return the smoothed scores of one scorer by the observation of a key."""
-        found = next(one.values for name, one in self._scores[key].items() if name == scorer)
+        found = self._scores[key][scorer].values
         known = ordinals(self._modules).keys()
         assert found.keys() == known, "a step must have been scored since the last event"
         return found

@@ -5,11 +5,12 @@ It knows ranges and combinations; what the settings do is said by the parts they
 
 from tuneprune.config.adaptation import (
     GROWTH_NOISE,
+    LEARNABLE,
     METHODS,
     Adaptation,
     GrowDropConfig,
     NoAdaptation,
-    PassiveScorer,
+    PluginMethod,
 )
 from tuneprune.config.corpus import CorpusConfig, SynthesisConfig
 from tuneprune.config.features import FeaturesConfig, SpecAugmentConfig, TextConfig
@@ -22,6 +23,7 @@ from tuneprune.config.wording import as_config_error
 
 __all__ = [
     "GROWTH_NOISE",
+    "LEARNABLE",
     "METHODS",
     "Adaptation",
     "CorpusConfig",
@@ -32,7 +34,7 @@ __all__ = [
     "ModuleKind",
     "NoAdaptation",
     "OptimConfig",
-    "PassiveScorer",
+    "PluginMethod",
     "RunConfig",
     "Settings",
     "SpecAugmentConfig",

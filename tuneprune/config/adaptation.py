@@ -1,18 +1,38 @@
 """Settings of the methods that change an architecture while it trains."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from tuneprune.config.settings import AtLeastOne, Fraction, OpenFraction, Settings
+from tuneprune.plugins import is_plugin
 
 GROWTH_NOISE = 0.05
 EventTimes = Annotated[
     Annotated[OpenFraction, Tag("one")] | Annotated[tuple[OpenFraction, ...], Tag("several")],
     Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
 ]
-PassiveScorer = Literal["magnitude", "gradient", "taylor"]
+LEARNABLE = "learnable"
+PASSIVE_SCORERS = ("magnitude", "gradient", "taylor")
+
+
+def _one_of(*names: str) -> AfterValidator:
+    """Return what refuses any other name that is not a plug-in's; it imports none."""
+    *first, last = map(repr, names)
+    known = f"{', '.join(first)} or {last}"
+
+    def check(name: str) -> str:
+        if name not in names and not is_plugin(name):
+            raise ValueError(f"must be {known}, or a class as module:Class")
+        return name
+
+    return AfterValidator(check)
+
+
+PassiveScorer = Annotated[str, _one_of(*PASSIVE_SCORERS)]
+AnyScorer = Annotated[str, _one_of(*PASSIVE_SCORERS, LEARNABLE)]
 
 
 class NoAdaptation(Settings):
@@ -34,9 +54,9 @@ class GrowDropConfig(Settings):
     at_steps: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     iterations: int = Field(1, ge=1, description="evenly spaced events up to a single `at`")
     delta: float = Field(ge=0, lt=0.5, description="share of the prunable cost, all events")
-    scorer: Literal["magnitude", "gradient", "taylor", "learnable"]
+    scorer: AnyScorer = Field(description="by which groups are ranked, also module:Class")
     watch: tuple[PassiveScorer, ...] = Field(
-        ("magnitude", "gradient", "taylor"), description="scores recorded beside the deciding one"
+        PASSIVE_SCORERS, description="scores recorded beside the deciding one, also module:Class"
     )
     scored_tensors: Literal["representative", "all"] = "representative"
     score_reduction: Literal["mean", "sum"] = "mean"
@@ -75,7 +95,7 @@ class GrowDropConfig(Settings):
                 "cost: module_share goes with budget: reference only; a strict budget counts the "
                 "parameters that really come and go (cost: exact)"
             )
-        if self.gate_lr_scale is not None and self.scorer != "learnable":
+        if self.gate_lr_scale is not None and self.scorer != LEARNABLE:
             raise ValueError("gate_lr_scale has no effect without scorer: learnable; leave it out")
         if self.new_groups == "random":
             if self.growth_noise is not None:
@@ -99,7 +119,7 @@ class GrowDropConfig(Settings):
             raise ValueError("iterations goes with a single at; a list says how many there are")
 
     def _check_scoring(self) -> None:
-        if self.scorer != "learnable" or self.watch:
+        if self.scorer != LEARNABLE or self.watch:
             return
         for name in ("scored_tensors", "score_reduction", "score_every_steps", "new_score_weight"):
             if getattr(self, name) != GrowDropConfig.model_fields[name].default:
@@ -124,5 +144,34 @@ class GrowDropConfig(Settings):
         return self.iterations if listed is None else len(listed)
 
 
-METHODS: dict[str, type[Settings]] = {"none": NoAdaptation, "grow_drop": GrowDropConfig}
-Adaptation = Annotated[NoAdaptation | GrowDropConfig, Field(discriminator="method")]
+class PluginMethod(Settings):
+    """A method of somebody else; what it must offer is `adaptation.plugin.AdaptationMethod`.
+
+    Its settings are checked by itself, before training begins.
+    """
+
+    method: str
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+METHODS: dict[str, type[Settings]] = {
+    "none": NoAdaptation,
+    "grow_drop": GrowDropConfig,
+    "module:Class": PluginMethod,
+}
+
+
+def _method_of(value: Any) -> str | None:
+    """Return the key in ``METHODS`` of what is given; None if it names no method."""
+    found = value.get("method") if isinstance(value, Mapping) else getattr(value, "method", None)
+    if not isinstance(found, str):
+        return None
+    return "module:Class" if is_plugin(found) else found
+
+
+Adaptation = Annotated[
+    Annotated[NoAdaptation, Tag("none")]
+    | Annotated[GrowDropConfig, Tag("grow_drop")]
+    | Annotated[PluginMethod, Tag("module:Class")],
+    Discriminator(_method_of),
+]

@@ -27,10 +27,8 @@ from tuneprune.structure.groups import (
     tensors_of,
 )
 from tuneprune.structure.importance import (
-    SCORERS,
     Reduction,
     ScoredTensors,
-    Scorer,
     SmoothedScores,
     score_groups,
 )
@@ -43,6 +41,7 @@ from tuneprune.structure.plan import (
     pool_sizes,
     pools_of,
 )
+from tuneprune.structure.scorers import SCORERS, Scorer
 from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan
 
 __all__ = [

@@ -1,15 +1,17 @@
 """How much each group matters to the loss, and how that is smoothed over training.
 
-Reads weights and gradients and changes neither. ``w`` is a weight, ``g`` its gradient.
+Reads weights and gradients and changes neither; what an element is worth is in scorers.py.
 Legend: S scorers, P positions along the dimension of a tensor that is cut.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from tuneprune.errors import StructureError
 from tuneprune.structure.groups import (
     GroupId,
     ParameterGroup,
@@ -19,9 +21,8 @@ from tuneprune.structure.groups import (
     slice_elements,
     tensors_of,
 )
+from tuneprune.structure.scorers import Scorer
 
-Scorer = Literal["magnitude", "gradient", "taylor"]
-SCORERS: tuple[Scorer, ...] = ("magnitude", "gradient", "taylor")
 ScoredTensors = Literal["representative", "all"]
 Reduction = Literal["mean", "sum"]
 
@@ -30,18 +31,15 @@ Reduction = Literal["mean", "sum"]
 def score_groups(
     model: nn.Module,
     modules: Iterable[PrunableModule],
-    scorers: Sequence[Scorer],
+    scorers: Mapping[str, Scorer],
     *,
     tensors: ScoredTensors = "representative",
     reduction: Reduction = "mean",
     gates: Mapping[GroupId, float] | None = None,
-) -> dict[Scorer, dict[GroupId, float]]:
-    """Return each group's score by each scorer.
+) -> dict[str, dict[GroupId, float]]:
+    """Return each group's score by each scorer: those of its elements, reduced.
 
-    ``magnitude`` is ``|w|``, ``gradient`` ``|g|``, and ``taylor`` ``|w * g|``, the first-order
-    change of the loss when the weight is removed (Molchanov et al. 2019, arXiv 1906.10771), reduced
-    over the elements of the group. A weight without a gradient counts as one whose gradient is
-    zero.
+    A weight without a gradient counts as one whose gradient is zero.
 
     Each tensor is read once for all scorers, on its device; one matrix of sums by position goes
     to the CPU and is added up there in float64 and in order, so ranks with equal gradients get
@@ -50,13 +48,17 @@ def score_groups(
     Args:
         model: the model, with the gradients of a step.
         modules: ``model.prunable_modules()``.
-        scorers: all different; none reads a tensor more often than another.
+        scorers: by name, in the order of the result.
         tensors: over which elements: of the group's scored slices, as the published runs do
             (Xu et al. 2025, arXiv 2506.13180), or of all its parameters, biases included.
         reduction: ``mean``, so that groups of different size compare, or ``sum``, which is for
             taylor the change of the loss when the whole group goes, if no two changes cancel.
         gates: by what the model multiplies each group's contribution: its outgoing weights are
-            scored as if the gates were folded into them. None: no gates.
+            scored as if the gates were folded into them, which makes weights larger by the gate
+            and their gradients smaller by it. None: no gates.
+
+    Raises:
+        StructureError: a score is not finite.
     """
     groups = all_groups(modules)
     if not groups or not scorers:
@@ -71,36 +73,34 @@ def score_groups(
             tensor, key = by_name[part.parameter], (part.parameter, part.dim)
             if key not in owners:
                 owners[key] = torch.full((tensor.shape[part.dim],), nobody)
-                factors[key] = torch.ones(tensor.shape[part.dim], dtype=torch.float64)
             owners[key][part.start : part.stop] = place
             if gates is not None and part in group.outgoing:
+                if key not in factors:
+                    factors[key] = torch.ones(tensor.shape[part.dim], dtype=torch.float64)
                 factors[key][part.start : part.stop] = gates[group.id]
             counts[place] += slice_elements(tensor, part)
-    values_SP = _profiles([(by_name[name], dim) for name, dim in owners], scorers)
-    values_SP = values_SP.to("cpu", torch.float64)
-    if gates is not None:
-        values_SP *= _folding(torch.cat(list(factors.values())), scorers)
+    weights = [(by_name[key[0]], key[1], factors.get(key)) for key in owners]
+    values_SP = _profiles(weights, list(scorers.values())).to("cpu", torch.float64)
     sums = torch.zeros(len(scorers), len(groups) + 1, dtype=torch.float64)
     sums.index_add_(1, torch.cat(list(owners.values())), values_SP)
     scores = sums[:, :nobody] / torch.tensor(counts if reduction == "mean" else 1)
     ids = [group.id for group in groups]
-    return {
-        scorer: dict(zip(ids, row.tolist(), strict=True))
-        for scorer, row in zip(scorers, scores, strict=True)
+    found = {
+        name: dict(zip(ids, row.tolist(), strict=True))
+        for name, row in zip(scorers, scores, strict=True)
     }
+    if not scores.isfinite().all():
+        raise _not_finite(found)
+    return found
 
 
-def _folding(factors_P: Tensor, scorers: Sequence[Scorer]) -> Tensor:
-    """Return what scores of outgoing weights are multiplied by when gates are folded in: [S, P].
-
-    Weights are larger by the gate then, and their gradients smaller by it.
-    """
-    by_scorer: dict[Scorer, Tensor] = {
-        "magnitude": factors_P,
-        "gradient": 1 / factors_P,
-        "taylor": torch.ones_like(factors_P),
+def _not_finite(found: Mapping[str, Mapping[GroupId, float]]) -> StructureError:
+    bad = {
+        name: {group: score for group, score in scores.items() if not math.isfinite(score)}
+        for name, scores in found.items()
     }
-    return torch.stack([by_scorer[scorer] for scorer in scorers])
+    name = next(name for name in bad if bad[name])
+    return StructureError(f"score {name}", bad[name], "must be finite")
 
 
 def _scored(
@@ -111,16 +111,24 @@ def _scored(
     return (part for part in group.slices if isinstance(by_name[part.parameter], nn.Parameter))
 
 
-def _profiles(weights: Sequence[tuple[Tensor, int]], scorers: Sequence[Scorer]) -> Tensor:
+def _profiles(
+    weights: Sequence[tuple[Tensor, int, Tensor | None]], scorers: Sequence[Scorer]
+) -> Tensor:
     """Sum each tensor's scores over all dimensions but the one it is cut along: [S, P].
 
     One piece of memory serves for the elements of all tensors: fresh memory for each would cost
     more than the arithmetic. Sums are at least float32.
+
+    Args:
+        weights: tensors, the dimension that each is cut along, and by what it is to be multiplied
+            along it before it is scored, if by anything.
+        scorers: each of which scores all of them.
     """
-    largest = max(weight.numel() for weight, _ in weights)
+    largest = max(weight.numel() for weight, _, _ in weights)
     scratch: dict[tuple[torch.dtype, torch.device], Tensor] = {}
     profiles: list[Tensor] = []
-    for weight, dim in weights:
+    for tensor, dim, factor in weights:
+        weight, gradient = _folded(tensor, dim, factor)
         kind = weight.dtype, weight.device
         if kind not in scratch:
             scratch[kind] = weight.new_empty(largest)
@@ -129,22 +137,23 @@ def _profiles(weights: Sequence[tuple[Tensor, int]], scorers: Sequence[Scorer]) 
         others = [other for other in range(weight.ndim) if other != dim]
         rows: list[Tensor] = []
         for scorer in scorers:
-            _score_elements_(elements, weight, scorer)
+            scorer.score_elements_(elements, weight, gradient)
             sums = elements.sum(others, dtype=wide) if others else elements.to(wide, copy=True)
             rows.append(sums)
         profiles.append(torch.stack(rows))
     return torch.cat(profiles, dim=1)
 
 
-def _score_elements_(elements: Tensor, weight: Tensor, scorer: Scorer) -> None:
-    if scorer == "magnitude":
-        torch.abs(weight, out=elements)
-    elif weight.grad is None:
-        elements.zero_()
-    elif scorer == "gradient":
-        torch.abs(weight.grad, out=elements)
-    else:
-        torch.mul(weight, weight.grad, out=elements).abs_()
+def _folded(tensor: Tensor, dim: int, factor: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return a weight and its gradient as they are once a factor has become part of the weight."""
+    weight, gradient = tensor.detach(), tensor.grad
+    if gradient is None:
+        gradient = weight.new_zeros(()).expand_as(weight)
+    if factor is None:
+        return weight, gradient
+    shape = [-1 if one == dim else 1 for one in range(weight.ndim)]
+    along = factor.to(weight.device, weight.dtype).view(shape)
+    return weight * along, gradient / along
 
 
 class SmoothedScores:

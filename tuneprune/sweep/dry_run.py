@@ -20,7 +20,13 @@ from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel, plan_ex
 from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
-from tuneprune.sweep.space import Space, baseline_config, build_trial_config, configs_to_prepare
+from tuneprune.sweep.space import (
+    Space,
+    baseline_config,
+    build_trial_config,
+    configs_to_prepare,
+)
+from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 DRAWS = 5
@@ -83,8 +89,10 @@ def dry_run(
         step_time_s: seconds a step, as an earlier run took; None: not known.
 
     Raises:
-        ConfigError: a draw of the sampler makes no run, or the limit is below 1.
+        ConfigError: a draw of the sampler makes no run, a plug-in can not be used, or the limit is
+            below 1.
     """
+    check_plugins(space)
     known = GridProposer(space).runs if space.is_grid else _draws(space)
     shown = len(space.baselines) + len(space.search.first) + DRAWS
     runs = known if space.is_grid else known[:shown]

@@ -115,6 +115,26 @@ def check_versions(out: Path) -> None:
             raise ResultsError("out", out, remedy)
 
 
+def check_plugin_sources(out: Path, plugins: Mapping[str, str]) -> None:
+    """Refuse to go on with a sweep that was begun with other source of a plug-in.
+
+    Args:
+        out: its folder.
+        plugins: as of ``begin_sweep``.
+
+    Raises:
+        ResultsError: naming the first of them.
+    """
+    theirs = _read_json(out).get("plugins", {})
+    for name in sorted(plugins):
+        if theirs.get(name) != plugins[name]:
+            remedy = (
+                f"was begun with another version of {name}, so numbers may differ; go on with "
+                "that one, or --restart"
+            )
+            raise ResultsError("out", out, remedy)
+
+
 def held_by(out: Path, contents: Contents, *, may_differ: bool = False) -> SweepFile:
     """Return the sweep that a folder holds, which is to be that of ``contents``.
 
@@ -144,10 +164,17 @@ def make_room(out: Path) -> Path | None:
     return aside
 
 
-def begin_sweep(out: Path, contents: Contents) -> SweepFile:
+def begin_sweep(
+    out: Path, contents: Contents, plugins: Mapping[str, str] | None = None
+) -> SweepFile:
     """Make the folder and say in it what will be run, on which versions, by which command.
 
     Of several processes that begin in one folder at the same time, one succeeds.
+
+    Args:
+        out: the folder.
+        contents: what it is to hold.
+        plugins: fingerprint of the source of every plug-in that may be used, by its name.
 
     Raises:
         ResultsError: the folder can not be written, or another process has begun in it.
@@ -163,6 +190,7 @@ def begin_sweep(out: Path, contents: Contents) -> SweepFile:
         "trials": contents.trials,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "packages": package_versions(),
+        "plugins": dict(plugins or {}),
         "started_s": started,
         "finished_s": None,
         **contents.settings,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuneprune.adaptation import AdaptationEvent, observation_of
+from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.results.trial_rows import copy_rows, rows_of_trial
@@ -91,8 +91,7 @@ def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
     """Make a stage of another trial the last thing that this one has done."""
     own = find_checkpoint(trial.checkpoint_dir, "last")
     theirs = read_checkpoint(stage.checkpoint)
-    # What events have done to the model is shared; how they were decided is a trial's own.
-    state = read_checkpoint(own).hook if own is not None else {"method": "none"}
+    state = read_checkpoint(own).hook if own is not None else None
     copy_rows(stage.rows(), writer, present=rows_of_trial(trial.out, trial.trial_id))
     kept: set[str] = set()
     if stage.best is not None:
@@ -103,7 +102,7 @@ def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
         trial.checkpoint_dir,
         "last",
         config=trial.config,
-        hook={**state, "observed": theirs.hook["observed"]},
+        hook=adopted_state(trial.config.adaptation, state, theirs.hook),
     )
     keep_only(trial.checkpoint_dir, {last.name, *kept})
 

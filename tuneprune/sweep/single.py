@@ -1,8 +1,10 @@
 """Train one configuration and keep it as a sweep of a single trial, for the same tables."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
+from tuneprune.adaptation import load_plugins
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster
 from tuneprune.distributed.ray_train import run_workers
@@ -14,6 +16,7 @@ from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
     begin_sweep,
+    check_plugin_sources,
     check_versions,
     end_sweep,
     held_by,
@@ -68,12 +71,15 @@ def train_single(
         with interruptible(
             "interrupted outside training; the same command goes on, with --resume if it had begun"
         ):
+            plugins = load_plugins(config.adaptation)
+            if unfinished is not None:
+                check_plugin_sources(out, plugins)
             prepare(config, progress=True)
             with ray_cluster(log_to_driver=True) if several else nullcontext():
                 use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
                 if restart:
                     _move_aside(out)
-                sweep_id = (unfinished or _begun(out, contents, held)).sweep_id
+                sweep_id = (unfinished or _begun(out, contents, plugins, held)).sweep_id
                 summary = _recorded(
                     config, out, sweep_id, _attempts(out) if unfinished else 0, use_gpu=use_gpu
                 )
@@ -111,8 +117,8 @@ def _not_empty(out: Path, there: SweepFile) -> ResultsError:
     return ResultsError("out", out, remedy)
 
 
-def _begun(out: Path, contents: Contents, held: ExitStack) -> SweepFile:
-    begun = begin_sweep(out, contents)
+def _begun(out: Path, contents: Contents, plugins: Mapping[str, str], held: ExitStack) -> SweepFile:
+    begun = begin_sweep(out, contents, plugins)
     held.enter_context(sole_use(out))
     return begun
 

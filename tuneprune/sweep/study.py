@@ -26,6 +26,7 @@ from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
     begin_sweep,
+    check_plugin_sources,
     check_versions,
     contents_of,
     end_sweep,
@@ -44,6 +45,7 @@ from tuneprune.sweep.rungs import Promotions
 from tuneprune.sweep.search import QueueSearcher, make_proposer
 from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.space import Space, configs_to_prepare
+from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.trial import Metrics, run_trial
 from tuneprune.sweep.violations import Violations
@@ -102,6 +104,9 @@ def run_sweep(
         there = _open(path, contents, held, restart=restart, resume=resume)
         if there is not None and there.finished_s is not None:
             return read_outcome(path, there, space, reread=True)
+        plugins = check_plugins(space)
+        if there is not None:
+            check_plugin_sources(path, plugins)
         check_this_machine(space.base.training, limit=max_concurrent)
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         ray = ExitStack()
@@ -119,7 +124,7 @@ def run_sweep(
                 if restart:
                     make_room(path)
                 if there is None:
-                    there = begin_sweep(path, contents)
+                    there = begin_sweep(path, contents, plugins)
                     held.enter_context(sole_use(path))
                 sharers = Sharers(space, prepared if share_stages else {}, resources)
                 task = SweepTask(

@@ -1,5 +1,16 @@
-"""What the author of a plug-in needs to test it: small models that can be adapted."""
+"""What the author of a plug-in needs to test it: its contract as a suite, and small models."""
 
+from tuneprune.testing.conformance import ConformanceError
 from tuneprune.testing.dummies import TinyAdaptable, TinySizes, zero_groups_
+from tuneprune.testing.methods import check_method, check_method_settings
+from tuneprune.testing.scorers import check_scorer
 
-__all__ = ["TinyAdaptable", "TinySizes", "zero_groups_"]
+__all__ = [
+    "ConformanceError",
+    "TinyAdaptable",
+    "TinySizes",
+    "check_method",
+    "check_method_settings",
+    "check_scorer",
+    "zero_groups_",
+]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tuneprune.adaptation import check_settings
+from tuneprune.adaptation import check_settings, load_plugins
 from tuneprune.config import RunConfig
 from tuneprune.data.checks import require_sound
 from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
@@ -53,9 +53,11 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
             fit for training, or the features can not be written beside it.
         ConfigError: settings do not suit this corpus or model: a batch does not hold the longest
             utterance, there are more mel bins than the window tells apart, or the method would
-            move nothing, or decide on next to nothing, in so many steps.
+            move nothing, or decide on next to nothing, in so many steps; or a plug-in that they
+            name can not be used.
         ResourceError: torchaudio is not installed, or not for this torch.
     """
+    load_plugins(config.adaptation)
     corpus = ensure_corpus(config.corpus)
     splits = {
         field: corpus.split(getattr(config.corpus, f"{field}_split"), field=f"corpus.{field}_split")
