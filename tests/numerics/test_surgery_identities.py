@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tuneprune.structure import (
+    SCORERS,
     AdaptationPlan,
     Growth,
     all_groups,
@@ -267,7 +268,11 @@ def test_taylor_score_is_the_finite_difference_of_the_loss(group, tensors):
     loss().backward()
     mean, total = (
         score_groups(
-            model, model.prunable_modules(), ["taylor"], tensors=tensors, reduction=reduction
+            model,
+            model.prunable_modules(),
+            {"taylor": SCORERS["taylor"]},
+            tensors=tensors,
+            reduction=reduction,
         )["taylor"][group]
         for reduction in ("mean", "sum")
     )
