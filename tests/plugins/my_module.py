@@ -55,3 +55,16 @@ class SwapOne:
     def scores(self):
         by_name = {"magnitude": SCORERS["magnitude"]}
         return score_groups(self.model, self.model.prunable_modules(), by_name)["magnitude"]
+
+
+class Hopeless:
+    """Stops what makes so many times the errors of the best trial at half of training."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def rungs(self):
+        return [0.5]
+
+    def stops(self, value, others):
+        return value > self.factor * min([value, *others])

@@ -8,6 +8,7 @@ import pytest
 from tuneprune.sweep.rungs import Judge, Promotions, Rungs, would_stop
 from tuneprune.sweep.schedulers import Asha, AshaConfig, MedianStopping
 from tuneprune.sweep.space import build_space
+from tuneprune.sweep.space_plugins import check_plugins
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,29 @@ def test_a_space_names_its_scheduler(settings):
 def test_a_scheduler_that_can_not_be_is_refused(settings, refusal, scheduler, field):
     settings["search"]["scheduler"] = scheduler
     assert field in refusal(build_space, settings)
+
+
+def test_a_scheduler_of_another_module_is_built_with_its_settings(settings):
+    settings["search"]["scheduler"] = {"kind": "my_module:Hopeless", "settings": {"factor": 2}}
+    space = build_space(settings)
+    scheduler = space.search.scheduler.build()
+    assert (scheduler.stops(0.5, [0.3]), scheduler.stops(0.7, [0.3])) == (False, True)
+    (name,) = check_plugins(space)
+    assert name == "my_module:Hopeless"
+    assert build_space(space.resolved()) == space
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("my_module:Hopeles", {}, "did you mean Hopeless?"),
+        ("my_module:SquaredTaylor", {}, "must have rungs"),
+        ("my_module:Hopeless", {"fraction": 2}, "search.scheduler.settings"),
+        ("no_module:Hopeless", {}, "names no module"),
+    ],
+)
+def test_a_scheduler_that_can_not_be_made_is_refused_before_a_sweep_begins(
+    settings, refusal, kind, given, said
+):
+    settings["search"]["scheduler"] = {"kind": kind, "settings": given}
+    assert said in refusal(check_plugins, build_space(settings))

@@ -42,7 +42,7 @@ def _without_tags(location: Sequence[int | str]) -> list[int | str]:
     tags = {
         "adaptation": METHODS.keys(),
         "at": {"one", "several"},
-        "scheduler": {"asha", "median"},
+        "scheduler": {"asha", "median", "module:Class"},
     }
     return [
         part

@@ -5,17 +5,18 @@ A trial scheduler knows neither files nor trials, only values of an error rate: 
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Discriminator, Field, JsonValue, Tag
 
 from tuneprune.config import Settings
+from tuneprune.errors import ConfigError
+from tuneprune.plugins import is_plugin, load_plugin
 
 RungFraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-@runtime_checkable
 class TrialScheduler(Protocol):
     """Judges trials at rungs, which are fractions of training."""
 
@@ -60,6 +61,53 @@ class MedianConfig(Settings):
 
     def build(self) -> TrialScheduler:
         return MedianStopping(first=self.first, every=self.every, least=self.least)
+
+
+class PluginScheduler(Settings):
+    """A trial scheduler of somebody else: a class that has the methods of ``TrialScheduler``.
+
+    ``settings`` are its keyword arguments.
+    """
+
+    kind: str
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    promote: bool = Field(True, description="a stopped trial goes on once it would not stop")
+
+    def build(self) -> TrialScheduler:
+        """Make the scheduler.
+
+        Raises:
+            ConfigError: it can not be imported, lacks a method, or does not take its settings.
+        """
+        found: Any = load_plugin(
+            "search.scheduler.kind",
+            self.kind,
+            TrialScheduler,  # type: ignore[type-abstract]
+        )
+        try:
+            scheduler = found(**self.settings)
+            rungs = list(scheduler.rungs())
+        except (TypeError, ValueError, KeyError) as error:
+            remedy = f"must suit {self.kind}: {type(error).__name__}: {error}"
+            raise ConfigError("search.scheduler.settings", self.settings, remedy) from None
+        if not rungs or not all(0 < rung < 1 for rung in rungs):
+            raise ConfigError("search.scheduler.kind", self.kind, "must have rungs between 0 and 1")
+        return scheduler
+
+
+def _kind_of(value: Any) -> str | None:
+    found = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
+    if not isinstance(found, str):
+        return None
+    return "module:Class" if is_plugin(found) else found
+
+
+SchedulerConfig = Annotated[
+    Annotated[AshaConfig, Tag("asha")]
+    | Annotated[MedianConfig, Tag("median")]
+    | Annotated[PluginScheduler, Tag("module:Class")],
+    Discriminator(_kind_of),
+]
 
 
 class Asha:

@@ -15,7 +15,7 @@ from tuneprune.errors import ConfigError
 from tuneprune.sweep.constraints import Constraint, Metric, parse_constraint
 from tuneprune.sweep.grid import grid_combinations
 from tuneprune.sweep.ranges import Parameter
-from tuneprune.sweep.schedulers import AshaConfig, MedianConfig
+from tuneprune.sweep.schedulers import SchedulerConfig
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Search(Settings):
     trials: int = Field(ge=1, description="beside the baselines, which are always trained")
     objectives: tuple[Metric, ...] = Field(("dev_wer",), min_length=1)
     sampler: SamplerConfig
-    scheduler: Annotated[AshaConfig | MedianConfig, Field(discriminator="kind")] | None = None
+    scheduler: SchedulerConfig | None = None
     constraints: tuple[str, ...] = ()
     shared: dict[str, Any] = Field({}, alias="set")
     tie: dict[str, str] = Field({})

@@ -5,7 +5,9 @@ Apart from space.py, because what reads a folder of results needs neither them n
 
 from tuneprune.adaptation import load_plugins
 from tuneprune.config import RunConfig
+from tuneprune.plugins import source_fingerprint
 from tuneprune.sweep.ranges import Values
+from tuneprune.sweep.schedulers import PluginScheduler
 from tuneprune.sweep.space import Space, build_trial_config
 from tuneprune.sweep.space_checks import check_samples
 
@@ -21,8 +23,10 @@ def check_plugins(space: Space) -> dict[str, str]:
     Raises:
         ConfigError: one of them can not be used.
     """
-
     found: dict[str, str] = {}
+    scheduler = space.search.scheduler
+    if isinstance(scheduler, PluginScheduler):
+        found[scheduler.kind] = source_fingerprint(type(scheduler.build()))
 
     def build(values: Values) -> RunConfig:
         config = build_trial_config(space, values)

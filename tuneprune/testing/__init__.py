@@ -3,6 +3,7 @@
 from tuneprune.testing.conformance import ConformanceError
 from tuneprune.testing.dummies import TinyAdaptable, TinySizes, zero_groups_
 from tuneprune.testing.methods import check_method, check_method_settings
+from tuneprune.testing.schedulers import check_scheduler
 from tuneprune.testing.scorers import check_scorer
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "TinySizes",
     "check_method",
     "check_method_settings",
+    "check_scheduler",
     "check_scorer",
     "zero_groups_",
 ]
