@@ -79,13 +79,10 @@ class PluginScheduler(Settings):
         Raises:
             ConfigError: it can not be imported, lacks a method, or does not take its settings.
         """
-        found: Any = load_plugin(
-            "search.scheduler.kind",
-            self.kind,
-            TrialScheduler,  # type: ignore[type-abstract]
-        )
+        protocol: Any = TrialScheduler
+        found = load_plugin("search.scheduler.kind", self.kind, protocol)
         try:
-            scheduler = found(**self.settings)
+            scheduler: TrialScheduler = found(**self.settings)
             rungs = list(scheduler.rungs())
         except (TypeError, ValueError, KeyError) as error:
             remedy = f"must suit {self.kind}: {type(error).__name__}: {error}"
