@@ -181,6 +181,32 @@ def test_an_interrupt_keeps_what_there_is_and_the_same_command_goes_on(tmp_path,
     assert [row["attempt"] for row in rows] == [0, 0, 0, 0]
 
 
+def test_trials_that_failed_can_be_tried_again(tmp_path):
+    mended = tmp_path / "mended"
+
+    def train(config, context, *, writer, checkpoint_dir, progress=False):
+        if config.seed == 66 and not mended.exists():
+            raise OSError(28, "No space left on device")
+        return dummy(config, context, writer=writer, checkpoint_dir=checkpoint_dir)
+
+    inner = dummy_training()
+
+    def dummy(config, context, **options):
+        return inner(config.model_copy(update={"seed": 10}), context, **options)
+
+    space, out = space_of([20, 66], trials=2), tmp_path / "out"
+    first = run(space, out, trainable=train)
+    assert first.counts == {"finished": 2, "failed": 1}
+    assert "No space left on device" in first.failures[0]["reason"]
+    assert run(space, out).counts == first.counts, "of its own accord nothing is trained again"
+    mended.touch()
+    again = run(space, out, trainable=train, retry_failed=True)
+    assert again.counts == {"finished": 3}
+    attempts = {row["status"]: row["attempt"] for row in open_results(out).trials().to_pylist()}
+    assert max(attempts.values()) == 1
+    assert run(space, out, retry_failed=True).reread
+
+
 def test_two_workers_train_one_run_together_and_rank_0_writes(tmp_path):
     space = space_of([10], workers=2)
     if ray.cluster_resources()["CPU"] < 2:

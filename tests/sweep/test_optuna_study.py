@@ -317,3 +317,48 @@ def test_what_was_cut_off_while_it_was_asked_for_is_asked_for_again(settings, tm
     found = proposals(space, 5, journal=journal)
     assert [one.trial_id for one in found] == ["t00", "t01", "t02", "t03", "t04"]
     assert [trial.state for trial in told(journal)] == [TrialState.FAIL] + [TrialState.COMPLETE] * 4
+
+
+STOPPED = {"status": "stopped", "step": 25}
+
+
+def test_a_stopped_trial_is_pruned_with_what_it_had_reached(settings, tmp_path):
+    journal = tmp_path / "study.journal"
+    reached = {"t01": {50: 0.6, 25: 0.7}}
+    proposer = StudyProposer(
+        build_space(settings), study_name="s", journal=journal, reached=reached.__getitem__
+    )
+    proposer.propose()
+    assert proposer.propose().trial_id == "t01"
+    proposer.told("t01", STOPPED)
+    proposer.told("t01", STOPPED)
+    (trial,) = told(journal)
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {25: 0.7, 50: 0.6})
+
+
+@pytest.mark.parametrize("first", [STOPPED, {"status": "failed", "reason": "the disk was full"}])
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_finishes_after_all_is_told_as_another_trial_at_the_same_point(
+    settings, tmp_path, first, anew
+):
+    space, journal = build_space(settings), tmp_path / "study.journal"
+    proposer = StudyProposer(space, study_name="s", journal=journal)
+    found = [proposer.propose() for _ in range(3)]
+    proposer.told("t01", first)
+    if anew:
+        proposer = StudyProposer(space, study_name="s", journal=journal)
+        assert [proposer.propose() for _ in range(3)] == found
+        proposer.told("t01", first)
+    proposer.resumed("t01")
+    for _ in range(2):
+        proposer.told("t01", {"status": "finished", "dev_wer": 0.3})
+    if anew:
+        proposer = StudyProposer(space, study_name="s", journal=journal)
+        assert [proposer.propose() for _ in range(3)] == found
+        proposer.told("t01", {"status": "finished", "dev_wer": 0.3})
+    trials = told(journal)
+    state = TrialState.PRUNED if first is STOPPED else TrialState.FAIL
+    assert [trial.state for trial in trials] == [state, TrialState.RUNNING, TrialState.COMPLETE]
+    assert trials[2].value == 0.3
+    assert trials[2].params == trials[0].params
+    assert trials[2].user_attrs["trial_id"] == "t01"

@@ -30,7 +30,7 @@ def trials(monkeypatch):
     """Stand in for Ray and for all trials; return the tasks that were to be run."""
     ran = []
 
-    def run_trials(task: SweepTask, resources, view, sharers):
+    def run_trials(task: SweepTask, resources, view, sharers, *, retry_failed):
         ran.append(task)
         (task.out / "mine").write_text("")
 
@@ -110,8 +110,9 @@ def test_a_sweep_that_another_process_runs_is_left_to_it(tmp_path, space, trials
 def test_resume_begins_nothing_and_goes_not_with_restart(tmp_path, space, trials, refusal):
     text = refusal(run_sweep, space, out=tmp_path / "a", resume=True, prepare=nothing)
     assert "holds no sweep to go on with" in text
-    text = refusal(run_sweep, space, out=tmp_path / "a", resume=True, restart=True)
-    assert "give one of the two" in text
+    for option in ("resume", "retry_failed"):
+        text = refusal(run_sweep, space, out=tmp_path / "a", restart=True, **{option: True})
+        assert "give one of the two" in text
     assert (trials, list(tmp_path.iterdir())) == ([], [])
 
 

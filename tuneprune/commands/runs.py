@@ -72,6 +72,9 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Only go on with what the folder holds; begin nothing.")
     ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train trials that failed again.")
+    ] = False,
     max_concurrent: Annotated[
         int | None, typer.Option(min=1, help="At most so many trials at once.")
     ] = None,
@@ -117,6 +120,7 @@ def sweep(
         out=out or Path("results") / loaded.name,
         restart=restart,
         resume=resume,
+        retry_failed=retry_failed,
         max_concurrent=max_concurrent,
         share_stages=share,
         stages_gb=stages_gb,

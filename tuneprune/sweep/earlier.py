@@ -7,14 +7,25 @@ from tuneprune.results.reader import open_results
 from tuneprune.sweep.records import INTERRUPTED, METRICS
 from tuneprune.sweep.segments import Earlier
 
-_ENDS = ("finished", "diverged", "failed", "stopped")
+
+def has_failed(out: Path) -> bool:
+    """Return whether a folder knows of a trial that failed."""
+    return any(
+        one.ended is not None and one.ended["status"] == "failed"
+        for one in earlier_trials(out).values()
+    )
 
 
-def earlier_trials(out: Path) -> dict[str, Earlier]:
+def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlier]:
     """Return the trials that a sweep's folder knows of, by name; none, where it has no tables yet.
 
     Those that were running or stopped by an interrupt have not ended.
+
+    Args:
+        out: the folder.
+        retry_failed: those that failed have not ended either.
     """
+    ends = {"finished", "diverged", "stopped"} | (set() if retry_failed else {"failed"})
     try:
         trials = open_results(out).table("trials")
     except ResultsError:  # cut off before its first row
@@ -26,7 +37,7 @@ def earlier_trials(out: Path) -> dict[str, Earlier]:
             attempt=row["attempt"],
             executed_steps=row["executed_steps"] or 0,
             ended={name: row[name] for name in known}
-            if row["status"] in _ENDS and row["reason"] != INTERRUPTED
+            if row["status"] in ends and row["reason"] != INTERRUPTED
             else None,
         )
         for row in trials.select(columns).to_pylist()

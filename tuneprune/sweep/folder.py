@@ -216,7 +216,19 @@ def end_sweep(out: Path, sweep_id: str) -> SweepFile:
     if sweep["sweep_id"] != sweep_id:
         remedy = f"holds {sweep['sweep_id']} by now; {sweep_id} was moved away while it ran"
         raise ResultsError("out", out, remedy)
-    sweep["finished_s"] = time.time()
+    return _written(out, {**sweep, "finished_s": time.time()})
+
+
+def reopen_sweep(out: Path) -> SweepFile:
+    """Say in ``sweep.json`` that trials run again.
+
+    Raises:
+        ResultsError: the folder can not be written.
+    """
+    return _written(out, {**_read_json(out), "finished_s": None})
+
+
+def _written(out: Path, sweep: Mapping[str, Any]) -> SweepFile:
     try:
         replace_json(out / "sweep.json", sweep)
     except OSError as error:

@@ -33,8 +33,9 @@ class StudyProposer:
     they exceed each constraint; failed and diverged ones, and those of which one of these numbers
     is missing or not finite, FAIL. Where a constraint is relative to the baseline, trials that end
     before it are told when it has ended. The baseline is no point of the space and is not told.
-    Stopped trials are told PRUNED with what they had reached; of one that is promoted and goes on,
-    the end is told as that of another trial at the same point, for Optuna takes nothing back.
+    Stopped trials are told PRUNED with what they had reached. Of one that is promoted, or of a
+    failed one that is tried again, and then finishes, that is told as the end of another trial at
+    the same point, for Optuna takes nothing back.
     A proposal depends on the seed, its own number and what was told before: one at a time, the same
     outcomes give the same proposals, whether or not the process was begun anew.
 
@@ -57,7 +58,7 @@ class StudyProposer:
         self._reached = reached
         self._study = _open_study(study_name, journal, len(space.search.objectives))
         self._asked: dict[str, optuna.Trial] = {}
-        self._pruned: dict[str, optuna.Trial] = {}
+        self._closed: dict[str, optuna.Trial] = {}  # told PRUNED or FAIL, which may not be the end
         self._first = space.first_points
         self._seen = {identity(point) for point in self._first}
         (baseline,) = baseline_proposals(space)
@@ -97,7 +98,8 @@ class StudyProposer:
             self._baseline_metrics = metrics if metrics.get("status") == "finished" else {}
             for name in sorted(self._unjudged):
                 self._judge(name, self._unjudged.pop(name))
-        if trial_id not in self._asked and trial_id not in self._pruned:
+        finished = metrics.get("status") == "finished"
+        if trial_id not in self._asked and not (finished and trial_id in self._closed):
             return
         if metrics.get("status") == "stopped":
             self._prune(trial_id)
@@ -110,46 +112,47 @@ class StudyProposer:
         """Take note of nothing: there may be a second end."""
 
     def _prune(self, trial_id: str) -> None:
-        trial = self._asked.pop(trial_id, None)
-        if trial is None:  # it had stopped before
-            return
+        trial = self._asked.pop(trial_id)
         if len(self._space.search.objectives) == 1:  # of several, Optuna takes none
             for step, value in sorted(self._reached(trial_id).items()):
                 trial.report(value, step)
         self._study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-        self._pruned[trial_id] = trial
+        self._closed[trial_id] = trial
 
     def _judge(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         trial = self._asked.pop(trial_id, None)
         if trial is None:
-            trial = self._again(self._pruned.pop(trial_id))
-        self._tell(trial, metrics)
+            trial = self._again(self._closed.pop(trial_id))
+        if not self._tell(trial, metrics):
+            self._closed[trial_id] = trial
 
     def _again(self, trial: optuna.Trial) -> optuna.Trial:
-        """Return another trial at the point of one that was told PRUNED."""
+        """Return another trial at the point of one that was told PRUNED or FAIL."""
         first = self._study.get_trials(deepcopy=False)[trial.number]
         self._study.add_trial(
             optuna.create_trial(
                 state=TrialState.RUNNING,
                 params=first.params,
                 distributions=first.distributions,
-                user_attrs={**first.user_attrs, "promoted": True},
+                user_attrs={**first.user_attrs, "again": True},
             )
         )
         copy = self._study.get_trials(deepcopy=False)[-1]
         return optuna.Trial(self._study, copy._trial_id)
 
-    def _tell(self, trial: optuna.Trial, metrics: Mapping[str, Any]) -> None:
+    def _tell(self, trial: optuna.Trial, metrics: Mapping[str, Any]) -> bool:
+        """Tell the end of a trial; return whether it is COMPLETE."""
         search, baseline = self._space.search, self._baseline_metrics or {}
         values = _all_known(number_in(metrics, name) for name in search.objectives)
         excess = _all_known(limit.excess(metrics, baseline) for limit in search.limits)
         if metrics.get("status") != "finished" or values is None or excess is None:
             self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-            return
+            return False
         for limit, above in zip(search.limits, excess, strict=True):
             if limit.text not in trial.constraints:  # it may have been cut off between two of them
                 trial.set_constraint(limit.text, above)
         self._study.tell(trial, values, skip_if_finished=True)
+        return True
 
     def _ask_for(self, point: Values, number: int) -> tuple[optuna.Trial, dict[str, Any]]:
         """Return a point that is to be tried first."""
@@ -200,10 +203,11 @@ class StudyProposer:
             known = optuna.Trial(self._study, asked._trial_id)
             if asked.state == TrialState.RUNNING:
                 self._asked[name] = known
-            if asked.state == TrialState.PRUNED:
-                self._pruned[name] = known
-            if asked.user_attrs.get("promoted"):
-                del self._pruned[name]
+            if asked.state == TrialState.COMPLETE:
+                self._closed.pop(name, None)
+            if asked.state in (TrialState.PRUNED, TrialState.FAIL):
+                self._closed[name] = known
+            if asked.user_attrs.get("again"):
                 continue
             values = json.loads(asked.user_attrs["values"])
             found.append(Proposal(trial_id=name, number=int(name[1:]), values=values))

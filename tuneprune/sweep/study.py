@@ -21,7 +21,7 @@ from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
 from tuneprune.errors import ConfigError, ResultsError
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.doctor import refuse_unfit_cluster
-from tuneprune.sweep.earlier import earlier_trials
+from tuneprune.sweep.earlier import earlier_trials, has_failed
 from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
@@ -32,6 +32,7 @@ from tuneprune.sweep.folder import (
     end_sweep,
     make_room,
     open_folder,
+    reopen_sweep,
     shown_path,
 )
 from tuneprune.sweep.interrupts import interruptible
@@ -65,6 +66,7 @@ def run_sweep(
     out: Path,
     restart: bool = False,
     resume: bool = False,
+    retry_failed: bool = False,
     max_concurrent: int | None = None,
     share_stages: bool = True,
     stages_gb: float = STAGES_GB,
@@ -82,6 +84,8 @@ def run_sweep(
         out: folder of the sweep, reachable from every machine of the cluster.
         restart: move what ``out`` holds aside to ``NAME.1``, ``NAME.2``, ... and begin anew.
         resume: go on with a sweep that ``out`` holds; refuse to begin one.
+        retry_failed: train trials of it that failed again, from their last checkpoint, also where
+            the sweep has finished.
         max_concurrent: at most so many trials at once; as many as fit, if None.
         share_stages: train steps that several trials have in common once. The numbers are the
             same without.
@@ -101,7 +105,9 @@ def run_sweep(
     view = live if live is not None else quiet_table(space)
     contents = contents_of(space)
     with ExitStack() as held:
-        there = _open(path, contents, held, restart=restart, resume=resume)
+        there = _open(
+            path, contents, held, restart=restart, resume=resume, retry_failed=retry_failed
+        )
         if there is not None and there.finished_s is not None:
             return read_outcome(path, there, space, reread=True)
         plugins = check_plugins(space)
@@ -137,7 +143,7 @@ def run_sweep(
                     plan=sharers.plan,
                     stages_bytes=round(stages_gb * 1e9),
                 )
-                _run_trials(task, resources, view, sharers)
+                _run_trials(task, resources, view, sharers, retry_failed=retry_failed)
                 Violations(space, path).record()  # of what ended where the sweep was cut off
                 ended = end_sweep(path, task.sweep_id)
                 _tidy(path)
@@ -145,24 +151,41 @@ def run_sweep(
 
 
 def _open(
-    out: Path, contents: Contents, held: ExitStack, *, restart: bool, resume: bool
+    out: Path,
+    contents: Contents,
+    held: ExitStack,
+    *,
+    restart: bool,
+    resume: bool,
+    retry_failed: bool,
 ) -> SweepFile | None:
     """Return the sweep that a folder holds; an unfinished one is locked, to be gone on with."""
     if resume and restart:
         remedy = "goes on with what the folder holds, --restart begins anew; give one of the two"
         raise ConfigError("--resume", resume, remedy)
+    if retry_failed and restart:
+        remedy = "goes on with what the folder holds, --restart begins anew; give one of the two"
+        raise ConfigError("--retry-failed", retry_failed, remedy)
     there = open_folder(out, contents, restart=restart)
     if there is None and resume:
         raise ResultsError("out", out, "holds no sweep to go on with; begin one without --resume")
-    if there is None or there.finished_s is not None:
+    again = retry_failed and has_failed(out)
+    if there is None or (there.finished_s is not None and not again):
         return there
     held.enter_context(sole_use(out))
     check_versions(out)
+    if again:
+        return reopen_sweep(out)
     return open_folder(out, contents, restart=False)  # it may have ended before the lock was ours
 
 
 def _run_trials(
-    task: SweepTask, resources: TrialResources, view: LiveTable, sharers: Sharers
+    task: SweepTask,
+    resources: TrialResources,
+    view: LiveTable,
+    sharers: Sharers,
+    *,
+    retry_failed: bool = False,
 ) -> None:
     command = shell_command("tuneprune", "results", "show", shown_path(task.out))
     line = f"interrupted; the same command goes on; what there is: {command}"
@@ -174,7 +197,7 @@ def _run_trials(
         reached=task.rungs.of_trial,
         on_promoted=view.expect,
     )
-    earlier = earlier_trials(task.out)
+    earlier = earlier_trials(task.out, retry_failed=retry_failed)
     queue = TrialQueue(
         proposer,
         share=partial(sharers.of, task),
