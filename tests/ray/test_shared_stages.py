@@ -126,16 +126,6 @@ def pair(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, 
     return space, out
 
 
-@pytest.mark.timeout(300)
-def test_trials_of_two_workers_share_stages_too(pair: tuple[Space, Path], tmp_path: Path) -> None:
-    space, expected = pair
-    with ray_cluster():
-        run_sweep(space, out=tmp_path)
-    same_tables(tmp_path, expected)
-    steps, asked = executed(tmp_path)
-    assert steps < asked
-
-
 class Driver:
     """A sweep as a user starts it, in a process of its own."""
 
@@ -268,7 +258,7 @@ def test_a_sweep_whose_trials_were_killed_ends_as_if_they_had_not_been(
 
 
 @pytest.mark.timeout(300)
-def test_a_sweep_that_lost_workers_ends_as_if_it_had_not(
+def test_trials_of_two_workers_share_stages_too_and_may_lose_workers(
     pair: tuple[Space, Path], tmp_path: Path
 ) -> None:
     space, expected = pair

@@ -171,11 +171,21 @@ def test_trials_that_share_nothing_run_in_the_order_of_proposing(tmp_path):
 
 def test_no_more_is_asked_for_than_may_be_open(tmp_path):
     sweep = Sweep(tmp_path, [BASELINE] * 5, most_open=2)
-    assert sweep.next() == "t0"
-    assert sweep.names.next == 2
+    assert (sweep.next(), sweep.names.next) == ("t0", 1)
+    assert (sweep.next(), sweep.names.next) == (None, 2), "t1 waits for t0"
     sweep.queue.ended("t0", FINISHED)
-    assert sweep.next() == "t1"
-    assert (sweep.next(), sweep.names.next) == (None, 3), "t2 waits for t1"
+    assert (sweep.next(), sweep.names.next) == ("t1", 2)
+    assert (sweep.next(), sweep.names.next) == (None, 3)
+
+
+def test_nothing_is_asked_for_before_it_can_begin(tmp_path):
+    queue, names, _ = judged(tmp_path, 3)
+    for number in range(3):
+        assert not queue.is_done
+        assert queue.next().proposal.number == number
+        assert names.next == number + 1
+        queue.ended(f"t{number}", FINISHED)
+    assert queue.is_done
 
 
 def test_a_process_that_died_is_replaced_a_few_times_while_there_is_no_progress(tmp_path):

@@ -86,8 +86,7 @@ class TrialQueue:
     @property
     def is_done(self) -> bool:
         """Return whether every trial there will be has ended, and stays so."""
-        self._fill()
-        return self._all_proposed and not self._open and not self._promote()
+        return not (self._open or self._open_another()) and self._all_proposed
 
     def next(self) -> Segment | None:
         """Return what to train now; None while all trials run or wait, and once all have ended.
@@ -96,7 +95,8 @@ class TrialQueue:
         is still to be proposed. Its history is claimed for it.
         """
         ready = self._next_ready()
-        if ready is None and (self._promote() or self._fill()):
+        # One at a time: what is asked for later is asked for with more known.
+        while ready is None and self._open_another():
             ready = self._next_ready()
         if ready is not None:
             return self._begin(ready)
@@ -157,19 +157,21 @@ class TrialQueue:
     def _close(self, trial: _Trial, metrics: Metrics) -> None:
         self._proposer.told(trial.proposal.trial_id, metrics)
         if metrics["status"] == "stopped":
+            self._is_news = True
             trial.stopped_at = int(metrics["step"])
             self._stopped[trial.proposal.trial_id] = trial
 
-    def _fill(self) -> bool:
-        """Ask for trials as long as more may be open; return whether there is a new one."""
-        before = len(self._open)
-        while not self._all_proposed and (
-            self._most_open is None or len(self._open) < self._most_open
-        ):
+    def _open_another(self) -> bool:
+        """Open a trial that is promoted, else one that is proposed; return whether there is one."""
+        return self._promote() or self._ask() or self._promote()
+
+    def _ask(self) -> bool:
+        """Ask for one more trial that has not ended before; return whether there is one."""
+        while self._most_open is None or len(self._open) < self._most_open:
             proposal = self._proposer.propose()
             if proposal is None:
                 self._all_proposed = self._proposer.is_exhausted
-                break
+                return False
             earlier = self._earlier.get(proposal.trial_id)
             trial = _Trial(
                 proposal=proposal,
@@ -177,12 +179,12 @@ class TrialQueue:
                 executed_steps=0 if earlier is None else earlier.executed_steps,
                 shared=self._share(proposal),
             )
-            if earlier is not None and earlier.ended is not None:
-                self._close(trial, earlier.ended)
-                self._on_known(proposal, earlier.ended)
-            else:
+            if earlier is None or earlier.ended is None:
                 self._open[proposal.trial_id] = trial
-        return len(self._open) > before
+                return True
+            self._close(trial, earlier.ended)
+            self._on_known(proposal, earlier.ended)
+        return False
 
     def _promote(self) -> bool:
         """Open a stopped trial again that would no longer stop; return whether there is one."""
