@@ -13,11 +13,9 @@ import torch
 import yaml
 
 from tuneprune.distributed.cluster import ray_cluster
-from tuneprune.distributed.ray_train import Train, run_workers
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.writer import TableWriter
-from tuneprune.sweep.records import TrialRecord
 from tuneprune.sweep.single import train_single
 from tuneprune.sweep.space import Space, build_space, build_trial_config
 from tuneprune.sweep.study import run_sweep
@@ -97,57 +95,9 @@ def test_two_ray_train_workers_end_in_the_allocation_of_one(tones: Path, tmp_pat
     assert two.trials()["status"].to_pylist() == ["finished"]
 
 
-def cut_after(reports: int) -> Train:
-    """Return a training that every rank leaves after so many reports."""
-
-    def cut_off(config, context, *, writer, checkpoint_dir, progress=False):  # type: ignore[no-untyped-def]
-        from tuneprune.training.run import train
-
-        seen = []
-        report = context.report
-
-        def counted(metrics, checkpoint):  # type: ignore[no-untyped-def]
-            report(metrics, checkpoint)
-            seen.append(metrics["step"])
-            if len(seen) == reports:
-                raise RuntimeError("cut off")
-
-        context.report = counted
-        return train(config, context, writer=writer, checkpoint_dir=checkpoint_dir)
-
-    return cut_off
-
-
-def test_two_workers_go_on_from_their_last_checkpoint_as_if_never_stopped(
-    tones: Path, tmp_path: Path
-) -> None:
-    config = tone_config(tones, EVENT, "training.workers=2")
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    known = {"sweep_id": "s", "trial_id": "run"}
-    with ray_cluster():
-        if ray.cluster_resources()["CPU"] < 2:
-            pytest.skip("two workers need two CPUs")
-        expected = run_workers(config, out=whole, sweep_id="s", trial_id="run")
-        with pytest.raises(RuntimeError, match="cut off"):
-            run_workers(config, out=cut, sweep_id="s", trial_id="run", train=cut_after(2))
-        found = run_workers(config, out=cut, sweep_id="s", trial_id="run", attempt=1)
-    assert (found.dev_wer, found.test_wer, found.params) == (
-        expected.dev_wer, expected.test_wer, expected.params,
-    )  # fmt: skip
-    for out in (whole, cut):  # the table of trials is the caller's
-        with TableWriter(out, attempt=1, seed=1, **known) as writer:
-            TrialRecord(writer, config, values={}, is_baseline=False).started()
-    assert losses(open_results(cut), "run") == losses(open_results(whole), "run")
-    steps = open_results(cut).steps("run")
-    assert set(steps["attempt"].to_pylist()) == {0, 1}  # the second did not begin anew
-    assert sorted(path.name for path in (cut / "ray").iterdir() if path.is_dir()) == [
-        "run-0-train", "run-1-train",
-    ]  # fmt: skip
-    assert not list((cut / "ray").rglob("*.safetensors"))  # Ray keeps no checkpoint
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("workers", "number"), [(1, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGTERM)]
+)
 def test_an_interrupted_run_is_recorded_and_says_how_to_go_on(
     tones: Path, tmp_path: Path, workers: int, number: signal.Signals
 ) -> None:
@@ -176,27 +126,6 @@ def test_an_interrupted_run_is_recorded_and_says_how_to_go_on(
     (row,) = open_results(out).trials().to_pylist()
     assert (row["status"], row["reason"]) == ("stopped", "interrupted")
     assert row["step"] > 0
-
-
-def test_what_was_recorded_is_readable_after_a_kill_of_the_sweep(
-    tones: Path, tmp_path: Path
-) -> None:
-    space = space_over(tones, "training.epochs=400", "training.evaluate_every=0.002")
-    path, out = tmp_path / "space.yaml", tmp_path / "out"
-    path.write_text(yaml.safe_dump(space.resolved(), sort_keys=False))
-    command = [sys.executable, "-m", "tuneprune", "sweep", str(path), "--out", str(out)]
-    sweep = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 90
-        while _evaluations(out) < 6 and time.monotonic() < deadline:
-            time.sleep(0.3)
-    finally:
-        os.kill(sweep.pid, signal.SIGKILL)
-        sweep.wait()
-    seen = open_results(out)
-    assert seen.evaluations().num_rows >= 6
-    assert set(seen.trials()["status"].to_pylist()) == {"running"}
-    assert seen.warnings == []
 
 
 def _evaluations(out: Path) -> int:

@@ -59,7 +59,7 @@ STUDY = {
     "at_steps": [[12], [16], [12, 20]],
     "delta": [0.2, 0.4],
 }
-SMALL = {"scorer": ["taylor", "gradient"], "at_steps": [[12]], "delta": [0.2]}
+PAIR = {"scorer": ["taylor"], "at_steps": [[12]], "delta": [0.2]}
 
 
 def rows(out: Path, table: str) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def executed(out: Path) -> tuple[int, int]:
     return sum(trials["executed_steps"].to_pylist()), sum(trials["total_steps"].to_pylist())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
     with ray_cluster():
         yield
@@ -92,8 +92,7 @@ def space(tones: Path) -> Space:
 @pytest.fixture(scope="module")
 def unshared(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unshared")
-    with ray_cluster():
-        outcome = run_sweep(space, out=out, share_stages=False)
+    outcome = run_sweep(space, out=out, share_stages=False)
     assert outcome.counts == {"finished": 13}
     return out
 
@@ -101,8 +100,7 @@ def unshared(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own(
     space: Space, unshared: Path, tmp_path: Path
 ) -> None:
-    with ray_cluster():
-        run_sweep(space, out=tmp_path)
+    run_sweep(space, out=tmp_path)
     same_tables(tmp_path, unshared)
     steps, asked = executed(tmp_path)
     assert executed(unshared) == (asked, asked)
@@ -117,12 +115,11 @@ def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own
 @pytest.fixture(scope="module")
 def pair(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, Path]:
     """A study of two workers a trial, and its tables without sharing."""
-    space = build_space(settings(tones, workers=2, **SMALL))
+    space = build_space(settings(tones, workers=2, **PAIR))
     out = tmp_path_factory.mktemp("pair")
-    with ray_cluster():
-        if ray.cluster_resources()["CPU"] < 2:
-            pytest.skip("two workers need two CPUs")
-        run_sweep(space, out=out, share_stages=False)
+    if ray.cluster_resources()["CPU"] < 2:
+        pytest.skip("two workers need two CPUs")
+    run_sweep(space, out=out, share_stages=False)
     return space, out
 
 
@@ -240,8 +237,7 @@ def dying(markers: Path, rank: int = 0) -> Train:
 @pytest.fixture(scope="module")
 def few(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Space, Path]:
     space, out = build_space(settings(tones, **FEW)), tmp_path_factory.mktemp("few")
-    with ray_cluster():
-        run_sweep(space, out=out, share_stages=False)
+    run_sweep(space, out=out, share_stages=False)
     return space, out
 
 
@@ -250,8 +246,7 @@ def test_a_sweep_whose_trials_were_killed_ends_as_if_they_had_not_been(
 ) -> None:
     space, expected = few
     markers = tmp_path / "killed"
-    with ray_cluster():
-        outcome = run_sweep(space, out=tmp_path / "out", trainable=dying(markers))
+    outcome = run_sweep(space, out=tmp_path / "out", trainable=dying(markers))
     assert [row["reason"] for row in outcome.failures] == []
     assert {path.name for path in markers.iterdir()} == {"before", "in", "after"}
     same_tables(tmp_path / "out", expected)
@@ -263,8 +258,7 @@ def test_trials_of_two_workers_share_stages_too_and_may_lose_workers(
 ) -> None:
     space, expected = pair
     markers = tmp_path / "killed"
-    with ray_cluster():
-        outcome = run_sweep(space, out=tmp_path / "out", trainable=dying(markers, rank=1))
+    outcome = run_sweep(space, out=tmp_path / "out", trainable=dying(markers, rank=1))
     assert [row["reason"] for row in outcome.failures] == []
     assert {path.name for path in markers.iterdir()} == {"before", "in", "after"}
     same_tables(tmp_path / "out", expected)
@@ -276,6 +270,7 @@ def test_a_sweep_that_lost_three_nodes_ends_as_if_it_had_not(
 ) -> None:
     space, expected = few
     out = tmp_path / "out"
+    ray.shutdown()  # the last test of this file has a Ray of its own
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     lost: list[str] = []
     try:
