@@ -243,10 +243,12 @@ def test_a_stopped_trial_goes_on_once_it_is_among_the_best(tmp_path):
         assert queue.next().proposal.trial_id == trial_id
         rungs.record(25, trial_id, value)
         stops = trial_id == "t1"  # of two, the second; of three, the best two go on
-        status = {"status": "stopped", "step": 25} if stops else FINISHED
+        stopped = {"status": "stopped", "step": 25, "executed_steps": 20}
+        status = stopped if stops else FINISHED
         queue.ended(trial_id, status)
     segment = queue.next()
     assert (segment.proposal.trial_id, segment.number) == ("t1", 1)
+    assert (segment.attempt, segment.executed_steps) == (1, 20)
     queue.ended("t1", FINISHED)
     assert queue.next().proposal.trial_id == "t3"
     queue.ended("t3", FINISHED)
@@ -274,7 +276,7 @@ def test_what_stopped_before_the_sweep_was_cut_off_may_still_be_promoted(tmp_pat
     )
     assert not queue.is_done
     segment = queue.next()
-    assert (segment.proposal.trial_id, segment.attempt) == ("t1", 1)
+    assert (segment.proposal.trial_id, segment.attempt) == ("t1", 2), "its rows are to be newer"
     queue.ended("t1", FINISHED)
     assert queue.next() is None
     assert queue.is_done

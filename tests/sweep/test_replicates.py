@@ -128,6 +128,25 @@ def test_what_is_promoted_does_not_depend_on_the_order_of_ends(grid, concurrent)
     assert runs == whole
 
 
+def test_replicates_that_were_begun_keep_their_names_whoever_is_promoted_now(space):
+    runs, _ = run(space)
+    begun = {one.trial_id: one for one in runs.values() if one.replicate_of}
+    name, first = next(iter(begun.items()))
+    assert first.replicate_of == "t00"
+    earlier = {("t01", first.seed): name}
+    proposer = make_proposer(space, study_name="s", replicates=earlier)
+    while (one := proposer.propose()) is not None and one.replicate_of is None:
+        rate = 0.1 if one.trial_id == "t01" else 0.5
+        proposer.told(one.trial_id, {"status": "finished", "dev_wer": rate, "params": 10})
+    found = [one]
+    while (one := proposer.propose()) is not None:
+        found.append(one)
+    by_name = {one.trial_id: (one.replicate_of, one.seed) for one in found}
+    assert len(by_name) == len(found)
+    assert by_name[name] == ("t01", first.seed)
+    assert ("t00", first.seed) in by_name.values()
+
+
 class Heard:
     """A proposer of one baseline and one trial, and what it was told."""
 

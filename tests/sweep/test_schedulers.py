@@ -97,14 +97,6 @@ def test_a_verdict_is_by_the_metric_and_kept_for_others(tmp_path, metric):
     assert (rungs.values(50), rungs.of_trial("t3")) == ({}, {})
 
 
-def test_the_same_run_has_reached_the_same(tmp_path):
-    rungs = Rungs(tmp_path)
-    for step, value in [(30, 0.5), (50, 0.4), (80, 0.3)]:
-        rungs.record(step, "t1", value)
-    rungs.copy("t2", source="t1", until=50)
-    assert rungs.of_trial("t2") == {30: 0.5, 50: 0.4}
-
-
 def test_the_best_at_the_deepest_rung_is_promoted_first(tmp_path):
     rungs = Rungs(tmp_path)
     scheduler = Asha(first=0.25, factor=2)

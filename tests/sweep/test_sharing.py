@@ -1,5 +1,6 @@
 """Trials on shared stages end bit for bit as trials of their own, and train less."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,10 +80,13 @@ def sharing_of(config: RunConfig, others: Sequence[RunConfig]) -> Sharing:
 class Sweep:
     """A sweep in miniature: trials one after the other, again and again until none waits."""
 
-    def __init__(self, out: Path, configs: Sequence[RunConfig]) -> None:
+    def __init__(
+        self, out: Path, configs: Sequence[RunConfig], *, budget_bytes: int | None = None
+    ) -> None:
         self.out = out
         self.steps: dict[str, int] = {}
-        store, self.claims = StageStore(out / "stages"), Claims(out / "claims")
+        store = StageStore(out / "stages", budget_bytes=budget_bytes)
+        self.claims = Claims(out / "claims")
         self.trials = {
             f"t{number:02d}": SharedTrial(
                 trial_id=f"t{number:02d}",
@@ -103,12 +107,16 @@ class Sweep:
             name = waiting.pop(0)
             done = self.train(name)
             self.claims.release(name)
+            self.between()
             self.steps[name] = self.steps.get(name, 0) + done.executed_steps
             if done.summary is None:
                 waiting.append(name)
             else:
                 ended[name] = done.summary
         return ended
+
+    def between(self) -> None:
+        """Do what happens to the stages between two trials: nothing."""
 
     def train(self, name: str) -> SharedRun:
         trial = self.trials[name]
@@ -179,3 +187,49 @@ def test_a_study_on_shared_stages_is_bit_for_bit_the_study_without(
         assert rows(tmp_path, table) == rows(whole, table), table
     asked = TOTAL_STEPS * len(names)
     assert sum(sweep.steps.values()) <= 0.75 * asked
+
+
+class Losing(Sweep):
+    """A sweep whose stages are lost, or damaged, each time a trial has ended or pauses."""
+
+    harm = "lost"
+
+    def between(self) -> None:
+        for path in sorted((self.out / "stages").iterdir()):
+            if self.harm == "lost":
+                shutil.rmtree(path)
+            else:
+                file = path / "checkpoint" / "model.safetensors"
+                file.unlink()  # its bytes may be a checkpoint's of the trial, too
+                file.write_bytes(b"damaged")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["lost", "damaged", "evicted"])
+def test_what_happens_to_stages_costs_steps_and_changes_no_number(
+    configs: list[RunConfig],
+    unshared: tuple[Path, dict[str, RunSummary]],
+    tmp_path: Path,
+    harm: str,
+) -> None:
+    few = configs[:3] + configs[7:8]
+    if harm == "evicted":
+        sweep = Sweep(tmp_path, few, budget_bytes=1)
+    else:
+        sweep = Losing(tmp_path, few)
+        sweep.harm = harm
+    names = list(sweep.trials)
+    whole, expected = unshared
+    of = dict(zip(names, ["t00", "t01", "t02", "t07"], strict=True))
+    ended = sweep.run()
+    for name in names:
+        first = weights(whole, of[name], expected[of[name]])
+        second = weights(tmp_path, name, ended[name])
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+        theirs = [row for row in rows(whole, "evaluations") if row["trial_id"] == of[name]]
+        ours = [row for row in rows(tmp_path, "evaluations") if row["trial_id"] == name]
+        assert [{**row, "trial_id": ""} for row in ours] == [
+            {**row, "trial_id": ""} for row in theirs
+        ]
+    if harm != "evicted":
+        assert sum(sweep.steps.values()) >= 0.9 * TOTAL_STEPS * len(names)

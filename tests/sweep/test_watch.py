@@ -187,6 +187,18 @@ def test_a_trial_that_waits_has_not_ended(watch, queue, proposer, tmp_path):
     assert proposer.heard == {}
 
 
+def test_the_end_of_an_earlier_attempt_is_not_that_of_a_process_that_died(
+    watch, task, queue, proposer, tmp_path
+):
+    record_of(task, segment_of()).lost("stopped", "others were better at step 9 of 10")
+    queue.died("t01", 9.0)  # it was promoted, as a new attempt
+    assert queue.next().attempt == 1
+    trial = tune_trial(error=ray.exceptions.ActorDiedError(), segment=1)
+    watch.on_trial_error(trial=trial, **INFO)
+    assert proposer.heard == {}
+    assert queue.next().attempt == 2
+
+
 def test_where_a_process_died_another_one_goes_on(watch, queue, proposer, screen, tmp_path):
     for segment in range(MOST_DEATHS):
         watch.on_trial_start(trial=tune_trial(segment=segment), **INFO)

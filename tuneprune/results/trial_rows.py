@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tuneprune.results.parts import list_files, read_file
 from tuneprune.results.schema import TABLES, UNIT_KEYS
@@ -36,6 +37,13 @@ def rows_of_trial(root: Path, trial_id: str) -> TrialRows:
         if paths:
             found[table] = settle(table, pa.concat_tables(read_file(p, table) for p in paths))
     return found
+
+
+def rows_until(step: int, rows: TrialRows) -> TrialRows:
+    """Return the rows that were made when at most so many steps were finished."""
+    return {
+        table: found.filter(pc.less_equal(found["step"], step)) for table, found in rows.items()
+    }
 
 
 def save_rows(folder: Path, rows: TrialRows) -> None:

@@ -42,3 +42,17 @@ def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlie
         )
         for row in trials.select(columns).to_pylist()
     }
+
+
+def earlier_replicates(out: Path) -> dict[tuple[str, int], str]:
+    """Return the names of replicates that were begun, by the trial each repeats and its seed."""
+    try:
+        trials = open_results(out).table("trials")
+    except ResultsError:
+        return {}
+    rows = trials.select(["trial_id", "seed", "replicate_of"]).to_pylist()
+    return {
+        (row["replicate_of"], row["seed"]): row["trial_id"]
+        for row in rows
+        if row["replicate_of"] is not None
+    }

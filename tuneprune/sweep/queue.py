@@ -131,7 +131,9 @@ class TrialQueue:
     def ended(self, trial_id: str, metrics: Metrics) -> None:
         """Take note of how a trial ended."""
         self._rest(trial_id)
-        self._close(self._open.pop(trial_id), metrics)
+        trial = self._open.pop(trial_id)
+        trial.executed_steps = metrics.get("executed_steps", trial.executed_steps)
+        self._close(trial, metrics)
 
     def _begin(self, trial: _Trial) -> Segment:
         sharing = trial.shared.sharing if trial.shared else None
@@ -162,28 +164,35 @@ class TrialQueue:
             self._stopped[trial.proposal.trial_id] = trial
 
     def _open_another(self) -> bool:
-        """Open a trial that is promoted, else one that is proposed; return whether there is one."""
-        return self._promote() or self._ask() or self._promote()
+        """Open a trial that is promoted, else one that is proposed; return whether there is one.
 
-    def _ask(self) -> bool:
-        """Ask for one more trial that has not ended before; return whether there is one."""
-        while self._most_open is None or len(self._open) < self._most_open:
+        What ended before is noted one at a time, for any of it may be promoted.
+        """
+        while not self._promote():
+            if self._most_open is not None and len(self._open) >= self._most_open:
+                return False
             proposal = self._proposer.propose()
             if proposal is None:
                 self._all_proposed = self._proposer.is_exhausted
                 return False
-            earlier = self._earlier.get(proposal.trial_id)
-            trial = _Trial(
-                proposal=proposal,
-                attempt=0 if earlier is None else earlier.attempt + 1,
-                executed_steps=0 if earlier is None else earlier.executed_steps,
-                shared=self._share(proposal),
-            )
-            if earlier is None or earlier.ended is None:
-                self._open[proposal.trial_id] = trial
+            if self._take(proposal):
                 return True
-            self._close(trial, earlier.ended)
-            self._on_known(proposal, earlier.ended)
+        return True
+
+    def _take(self, proposal: Proposal) -> bool:
+        """Open a trial, unless it ended before; return whether it did not."""
+        earlier = self._earlier.get(proposal.trial_id)
+        trial = _Trial(
+            proposal=proposal,
+            attempt=0 if earlier is None else earlier.attempt + 1,
+            executed_steps=0 if earlier is None else earlier.executed_steps,
+            shared=self._share(proposal),
+        )
+        if earlier is None or earlier.ended is None:
+            self._open[proposal.trial_id] = trial
+            return True
+        self._close(trial, earlier.ended)
+        self._on_known(proposal, earlier.ended)
         return False
 
     def _promote(self) -> bool:
@@ -195,7 +204,8 @@ class TrialQueue:
         if promoted is None:
             self._is_news = False
             return False
-        self._open[promoted] = self._stopped.pop(promoted)
+        trial = self._open[promoted] = self._stopped.pop(promoted)
+        trial.attempt += 1  # or its rows would say for ever that it has stopped
         self._proposer.resumed(promoted)
         return True
 

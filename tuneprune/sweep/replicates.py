@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from typing import Any
 
 from tuneprune.sweep.constraints import number_in, violated
@@ -21,6 +22,8 @@ class ReplicatingProposer:
     Args:
         space: what is searched; it has replicates.
         proposer: of the baselines and the trials.
+        earlier: names of replicates that were begun before, by the trial that each repeats and its
+            seed. They keep them, also if others are promoted now.
         on_promoted: is told of how many runs the sweep consists, once that is known.
     """
 
@@ -29,10 +32,12 @@ class ReplicatingProposer:
         space: Space,
         proposer: Proposer,
         *,
+        earlier: Mapping[tuple[str, int], str] | None = None,
         on_promoted: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._space = space
         self._proposer = proposer
+        self._earlier = dict(earlier or {})
         self._on_promoted = on_promoted
         self._searched: dict[str, Proposal] = {}
         self._ended: dict[str, Mapping[str, Any]] = {}
@@ -48,12 +53,27 @@ class ReplicatingProposer:
             return None
         if self._replicates is None:
             ended = [(self._searched[name], found) for name, found in self._ended.items()]
-            self._replicates = replicates_of(self._space, ended)
+            self._replicates = self._named(replicates_of(self._space, ended))
             self._on_promoted(self._space.num_searched + len(self._replicates))
         if self.is_exhausted:
             return None
         self._next += 1
         return self._replicates[self._next - 1]
+
+    def _named(self, replicates: Sequence[Proposal]) -> list[Proposal]:
+        """Return replicates under names that no other one has had."""
+        taken = set(self._earlier.values())
+        free = (name for one in replicates if (name := one.trial_id) not in taken)
+        last = self._space.num_runs - 1
+        beyond = (trial_name(number, last) for number in count(last + 1))
+        names = chain(free, (name for name in beyond if name not in taken))
+        named = []
+        for one in replicates:
+            assert one.replicate_of is not None, "it is a replicate"
+            assert one.seed is not None, "it has another one"
+            name = self._earlier.get((one.replicate_of, one.seed)) or next(names)
+            named.append(replace(one, trial_id=name, number=int(name[1:])))
+        return named
 
     @property
     def is_exhausted(self) -> bool:

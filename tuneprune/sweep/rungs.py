@@ -48,12 +48,6 @@ class Rungs:
             int(path.parent.name): float(json.loads(path.read_text())["value"]) for path in found
         }
 
-    def copy(self, trial_id: str, *, source: str, until: int) -> None:
-        """Say of a trial what is known of another one, which was the same run up to a step."""
-        for step, value in self.of_trial(source).items():
-            if step <= until:
-                self.record(step, trial_id, value)
-
     def _folder(self, step: int) -> Path:
         return self._root / f"{step:08d}"
 

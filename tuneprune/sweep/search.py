@@ -19,6 +19,7 @@ def make_proposer(
     study_name: str,
     journal: Path | None = None,
     reached: Callable[[str], Mapping[int, float]] = lambda trial_id: {},
+    replicates: Mapping[tuple[str, int], str] | None = None,
     on_promoted: Callable[[int], None] = lambda count: None,
 ) -> Proposer:
     """Return what proposes the runs of a space.
@@ -28,6 +29,7 @@ def make_proposer(
         study_name: see ``StudyProposer``.
         journal: see ``StudyProposer``.
         reached: see ``StudyProposer``.
+        replicates: see ``ReplicatingProposer``, ``earlier``.
         on_promoted: see ``ReplicatingProposer``.
     """
     proposer: Proposer = (
@@ -37,7 +39,7 @@ def make_proposer(
     )
     if space.search.replicates is None:
         return proposer
-    return ReplicatingProposer(space, proposer, on_promoted=on_promoted)
+    return ReplicatingProposer(space, proposer, earlier=replicates, on_promoted=on_promoted)
 
 
 class QueueSearcher(Searcher):

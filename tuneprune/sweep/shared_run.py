@@ -12,10 +12,10 @@ from typing import Any
 from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
-from tuneprune.results.trial_rows import copy_rows, rows_of_trial
+from tuneprune.errors import CheckpointError
+from tuneprune.results.trial_rows import copy_rows, rows_of_trial, rows_until
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.history import History
-from tuneprune.sweep.rungs import Judge
 from tuneprune.sweep.sharing import SharedTrial
 from tuneprune.sweep.stages import Stage
 from tuneprune.training.checkpoint import (
@@ -48,7 +48,6 @@ def train_shared(
     trial: SharedTrial,
     writer: TableWriter,
     train: Callable[["SharedSteering"], RunSummary],
-    judge: Judge | None = None,
 ) -> SharedRun:
     """Train a trial to its end, or until it meets what another one trains.
 
@@ -57,19 +56,24 @@ def train_shared(
         writer: of its rows; it is flushed before anything is published.
         train: trains it from its last checkpoint under a steering. It is not called if another
             trial of the same history has finished.
-        judge: of the trial; None: it is not judged.
     """
     run = SharedRun()
+    refused: set[Path] = set()  # what is damaged may be somebody else's, and stay
     while run.summary is None:
         stage = trial.next_stage()
-        if stage is not None:
+        if stage is not None and stage.path not in refused:
             opened = trial.store.open(stage)
             notes = trial.store.notes(opened) if opened is not None else None
             if opened is None or notes is None:
+                refused.add(stage.path)
                 continue
-            _adopt(trial, opened, writer)
-            if judge is not None:  # as if it had been there itself
-                judge.rungs.copy(trial.trial_id, source=notes["by"], until=opened.step)
+            try:
+                _adopt(trial, opened, writer)
+            except (CheckpointError, OSError):
+                if trial.store.notes(opened) is not None:  # else it was evicted meanwhile
+                    raise
+                continue
+            trial.copy_rungs(notes["by"], until=opened.step, is_end="summary" in notes)
             run.shared_from = notes["by"]
             if "summary" in notes:
                 ended = RunSummary(**notes["summary"])
@@ -78,7 +82,7 @@ def train_shared(
         history, before = trial.place()
         if trial.goal() is not None and not trial.claims.take(history, trial.trial_id):
             break
-        steering = SharedSteering(trial, history, judge)
+        steering = SharedSteering(trial, history)
         summary = train(steering)
         assert summary.total_steps == trial.sharing.total_steps, "as it was computed beforehand"
         run.executed_steps += summary.step - before
@@ -113,14 +117,13 @@ class SharedSteering:
     Args:
         trial: the trial.
         history: that it has gone through.
-        judge: says whether it stops at a rung; None: it does not.
     """
 
-    def __init__(self, trial: SharedTrial, history: History, judge: Judge | None = None) -> None:
+    def __init__(self, trial: SharedTrial, history: History) -> None:
         self.history = history
         self.watch = trial.sharing.watch
         self._trial = trial
-        self._judge = judge
+        self._judge = trial.judge
 
     def state_dict(self) -> Mapping[str, Any]:
         return {"history": self.history.to_json()}
@@ -138,17 +141,22 @@ class SharedSteering:
             step,
             save,
             best=find_checkpoint(trial.checkpoint_dir, "best"),
-            rows=rows_of_trial(trial.out, trial.trial_id),
+            # A process that died may have come further, and left rows.
+            rows=rows_until(step, rows_of_trial(trial.out, trial.trial_id)),
             notes={"by": trial.trial_id, "observed": self._observed()},
         )
 
     def goes_on(self, event: AdaptationEvent) -> bool:
         trial = self._trial
-        self.history = self.history.after(event.outcome)
+        before = self.history
+        self.history = before.after(event.outcome)
         if any(stage.step > event.step for stage in trial.store.find(self.history)):
             return False
         goal = trial.sharing.goal(trial.config, self.history, event.step)
-        return goal is None or trial.claims.take(self.history, trial.trial_id)
+        goes_on = goal is None or trial.claims.take(self.history, trial.trial_id)
+        if goes_on:  # whoever waits at what it has left may have it
+            trial.claims.leave(before, trial.trial_id)
+        return goes_on
 
     def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
         return self._judge is not None and self._judge.judges(step, total_steps, events=events)

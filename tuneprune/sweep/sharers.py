@@ -43,4 +43,5 @@ class Sharers:
         length = self._length_of(config)
         fingerprint = length.corpus_fingerprint
         trunk = trunk_of(config, corpus_fingerprint=fingerprint, device=self._device)
-        return task.shared(proposal, trunk=trunk.trunk, total_steps=length.total_steps)
+        shared = task.shared(proposal, trunk=trunk.trunk, total_steps=length.total_steps)
+        return shared if shared is not None and shared.has_history else None

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from tuneprune.adaptation import Watch, event_steps, observation_of
 from tuneprune.config import GrowDropConfig, RunConfig
+from tuneprune.errors import CheckpointError
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
+from tuneprune.sweep.rungs import Judge
 from tuneprune.sweep.stages import Stage, StageStore
 from tuneprune.training.checkpoint import find_checkpoint, read_checkpoint
 
@@ -56,6 +58,7 @@ class SharedTrial:
         checkpoint_dir: of this trial's own checkpoints.
         store: stages of the sweep.
         claims: who trains what.
+        judge: says whether it stops at a rung; None: it does not.
     """
 
     trial_id: str
@@ -65,6 +68,19 @@ class SharedTrial:
     checkpoint_dir: Path
     store: StageStore
     claims: Claims
+    judge: Judge | None = None
+
+    @property
+    def has_history(self) -> bool:
+        """Return whether it is known what its last checkpoint has gone through.
+
+        It is not, where the trial was begun without sharing.
+        """
+        try:
+            last = find_checkpoint(self.checkpoint_dir, "last")
+            return last is None or "history" in read_checkpoint(last).progress["steering"]
+        except CheckpointError:  # its own process will say so
+            return False
 
     def place(self) -> tuple[History, int]:
         """Return the history that the trial has gone through, and its finished steps."""
@@ -83,21 +99,43 @@ class SharedTrial:
         history, step = self.place()
         target = self.sharing.target(self.config, history)
         for stage in self.store.find(history):
-            if step < stage.step <= target and self._can_use(stage, is_end=target == stage.step):
+            if step < stage.step <= target and self._can_use(stage, history, target):
                 return stage
         return None
 
-    def _can_use(self, stage: Stage, *, is_end: bool) -> bool:
+    def _can_use(self, stage: Stage, history: History, target: int) -> bool:
         notes = self.store.notes(stage)
         if notes is None:
             return False
         if "summary" in notes:
-            return is_end or notes["summary"]["status"] == "stopped"
+            if notes["summary"]["status"] == "stopped":
+                return stage.step < target and self._is_judged(stage.step, history)
+            return stage.step == target
         wanted = self.config.adaptation
         if not isinstance(wanted, GrowDropConfig):
             return True
         own = observation_of(wanted)
         return set(own.scorers) <= set(notes["observed"].get(own.key, ()))
+
+    def _is_judged(self, step: int, history: History) -> bool:
+        return self.judge is not None and self.judge.judges(
+            step, self.sharing.total_steps, events=len(history.outcomes)
+        )
+
+    def copy_rungs(self, source: str, *, until: int, is_end: bool) -> None:
+        """Say at rungs what another trial has reached there that was the same run up to a step.
+
+        Args:
+            source: the other trial.
+            until: the step of its stage.
+            is_end: the stage is from after the evaluation at that step, not from before it.
+        """
+        history, _ = self.place()
+        if self.judge is None:
+            return
+        for step, value in self.judge.rungs.of_trial(source).items():
+            if (step < until or (is_end and step == until)) and self._is_judged(step, history):
+                self.judge.rungs.record(step, self.trial_id, value)
 
 
 def _event_steps(config: RunConfig, total_steps: int) -> tuple[int, ...]:

@@ -96,8 +96,9 @@ class StageStore:
             ResultsError: the folder can not be written.
         """
         stage = self._stage(history.key, step)
-        if stage.path.is_dir():
+        if _read(stage.path) is not None:
             return stage
+        _remove(stage.path)  # what is left of one whose removal was cut off
         beside = self._root / f".{stage.path.name}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             beside.mkdir(parents=True)
@@ -150,7 +151,7 @@ class StageStore:
         """
         content = _read(stage.path)
         if content is None or not _is_sound(stage.path, content["files"]):
-            shutil.rmtree(stage.path, ignore_errors=True)
+            _remove(stage.path)
             return None
         with contextlib.suppress(OSError):
             os.utime(stage.path / "stage.json")
@@ -176,7 +177,7 @@ class StageStore:
             if total <= self._budget:
                 break
             if path not in keep:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
                 total -= sizes[path]
 
 
@@ -187,6 +188,14 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     known = isinstance(content, dict) and content.get("version") == STAGE_VERSION
     return content if known else None
+
+
+def _remove(path: Path) -> None:
+    """Remove a stage; cut off, it leaves nothing that could be taken for one."""
+    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with contextlib.suppress(OSError):
+        path.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _is_sound(path: Path, files: Mapping[str, str]) -> bool:

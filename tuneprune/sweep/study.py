@@ -21,7 +21,7 @@ from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
 from tuneprune.errors import ConfigError, ResultsError
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.doctor import refuse_unfit_cluster
-from tuneprune.sweep.earlier import earlier_trials, has_failed
+from tuneprune.sweep.earlier import earlier_replicates, earlier_trials, has_failed
 from tuneprune.sweep.folder import (
     Contents,
     SweepFile,
@@ -195,6 +195,7 @@ def _run_trials(
         study_name=task.sweep_id,
         journal=task.out / "study.journal",
         reached=task.rungs.of_trial,
+        replicates=earlier_replicates(task.out),
         on_promoted=view.expect,
     )
     earlier = earlier_trials(task.out, retry_failed=retry_failed)

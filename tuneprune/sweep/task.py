@@ -95,9 +95,11 @@ class SweepTask:
         """
         if self.plan is None or trunk is None:
             return None
+        config = self.config(proposal)
         return SharedTrial(
             trial_id=proposal.trial_id,
-            config=self.config(proposal),
+            config=config,
+            judge=self.judge(proposal, config),
             sharing=self.plan.sharing(History(trunk=trunk), total_steps),
             out=self.out,
             checkpoint_dir=self.checkpoint_dir(proposal.trial_id),

@@ -54,7 +54,7 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
         return {"status": "died", "reason": str(error)}
     except Exception as error:
         return {"status": "failed", "reason": (record or record_of(task, segment)).failed(error)}
-    return _last_metrics(summary)
+    return {**_last_metrics(summary), "executed_steps": record.executed_steps}
 
 
 def record_of(task: SweepTask, segment: Segment) -> TrialRecord:
@@ -98,13 +98,13 @@ def _train(
     """Train a trial to its end, or until it has to wait for another one; None then."""
     train = partial(_train_alone, task, segment, config, writer, record)
     shared = task.shared(segment.proposal, trunk=segment.trunk, total_steps=segment.total_steps)
-    judge = task.judge(segment.proposal, config)
     if shared is None:
+        judge = task.judge(segment.proposal, config)
         before = saved_step(task.checkpoint_dir(segment.proposal.trial_id))
         summary = train(None if judge is None else JudgedSteering(judge))
         record.executed(summary.step - before, shared_from=None)
         return summary
-    done = train_shared(shared, writer, train, judge)
+    done = train_shared(shared, writer, train)
     record.executed(done.executed_steps, shared_from=done.shared_from)
     return done.summary
 

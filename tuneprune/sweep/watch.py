@@ -113,7 +113,7 @@ class TrialWatch(tune.Callback):
     def _died(self, segment: Segment, reason: str) -> None:
         """Let another process go on where one has died, unless too many have."""
         trial_id = segment.proposal.trial_id
-        recorded = self._recorded_end(trial_id)
+        recorded = self._recorded_end(segment)
         if recorded is not None:  # it died after all was done
             self._end(trial_id, recorded)
         elif self._queue.died(trial_id, self._steps.get(trial_id, 0)):
@@ -141,7 +141,7 @@ class TrialWatch(tune.Callback):
         """Record an end, unless the trial itself still could. Never raises."""
         trial_id = segment.proposal.trial_id
         try:
-            if self._recorded_end(trial_id) is None:
+            if self._recorded_end(segment) is None:
                 record = record_of(self._task, segment)
                 record.progressed(self._steps.get(trial_id, 0))
                 record.lost(status, reason, traceback)
@@ -149,10 +149,12 @@ class TrialWatch(tune.Callback):
             line = f"{trial_id} {status}: {reason}; not recorded: {last_line(error)}"
             self.unrecorded.append(line)
 
-    def _recorded_end(self, trial_id: str) -> Mapping[str, Any] | None:
-        """Return how the trial itself says that it ended, if it could still say so."""
-        earlier = earlier_trials(self._task.out).get(trial_id)
-        return None if earlier is None else earlier.ended
+    def _recorded_end(self, segment: Segment) -> Mapping[str, Any] | None:
+        """Return how the process of a segment itself says that it ended, if it still could."""
+        earlier = earlier_trials(self._task.out).get(segment.proposal.trial_id)
+        if earlier is None or earlier.attempt < segment.attempt:
+            return None
+        return earlier.ended
 
 
 def _failure_in(trial: Trial) -> tuple[str, str | None]:
