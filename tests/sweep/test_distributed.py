@@ -14,7 +14,7 @@ from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from tuneprune.distributed import cluster, ray_train
 from tuneprune.distributed.failures import first_failure
-from tuneprune.distributed.ray_train import RayTrainContext, outside_main_thread, run_workers
+from tuneprune.distributed.ray_train import RayTrainContext, in_another_thread, run_workers
 from tuneprune.errors import ConfigError
 from tuneprune.sweep.space import baseline_config, build_space
 
@@ -49,9 +49,22 @@ def test_an_error_of_a_worker_surfaces_as_it_was_raised(settings, tmp_path, monk
 
 
 def test_work_outside_the_main_thread_brings_back_what_it_returns_or_raises():
-    assert outside_main_thread(threading.current_thread) is not threading.main_thread()
+    assert in_another_thread(threading.current_thread) is not threading.main_thread()
     with pytest.raises(ZeroDivisionError):
-        outside_main_thread(lambda: 1 // 0)
+        in_another_thread(lambda: 1 // 0)
+
+
+def test_who_waits_for_work_is_called_meanwhile_and_once_more_at_its_end():
+    calls = []
+    threads = set()
+
+    def waiting():
+        calls.append(time.monotonic())
+        threads.add(threading.current_thread())
+
+    assert in_another_thread(lambda: time.sleep(1.2) or "done", waiting) == "done"
+    assert len(calls) == 2
+    assert threads == {threading.current_thread()}
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_work():
@@ -64,7 +77,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_work():
         done.set()
 
     with pytest.raises(KeyboardInterrupt):
-        outside_main_thread(work)
+        in_another_thread(work)
     assert not done.is_set()
     go_on.set()
     assert done.wait(5)

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ import ray.train
 import torch
 from ray.train import WorkerGroupError
 from ray.train.torch import get_device
-from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import FailureConfig, ScalingConfig
 from ray.train.v2.api.config import RunConfig as RayRunConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
@@ -124,7 +123,7 @@ def run_workers(
     trial_id: str,
     attempt: int = 0,
     use_gpu: bool = False,
-    inside_tune: bool = False,
+    while_waiting: Callable[[], None] | None = None,
     progress: bool = False,
     train: Train = train,
     segment: int = 0,
@@ -143,7 +142,9 @@ def run_workers(
         trial_id: name of the trial, in the tables.
         attempt: how often this run was begun before.
         use_gpu: every worker has a GPU of its own.
-        inside_tune: hand the metrics on to the Tune trial that this is called in.
+        while_waiting: called every second in the thread of the caller, and once more at the end.
+            Ray's own way of handing reports on to a Tune trial is not used: its last report races
+            with the return of the trial, and where it loses, the trial never ends.
         progress: rank 0 prints how it goes.
         train: what trains.
         segment: how often this attempt has called this before.
@@ -167,20 +168,23 @@ def run_workers(
         segment=segment,
         steering=steering,
     )
-    trainer = _trainer(task, use_gpu=use_gpu, inside_tune=inside_tune)
+    trainer = _trainer(task, use_gpu=use_gpu)
     try:
         # In the main thread, Ray would replace the handler of SIGINT by one that exits with 0.
-        result = outside_main_thread(trainer.fit)
+        result = in_another_thread(trainer.fit, while_waiting)
     except WorkerGroupError as error:
         raise first_failure(error) from error
     summary: dict[str, Any] = result.return_value  # type: ignore[attr-defined]  # of Train V2
     return RunSummary(**summary)
 
 
-def outside_main_thread(call: Callable[[], T]) -> T:
-    """Call a function in a thread other than the main one; KeyboardInterrupt ends the waiting."""
-    if threading.current_thread() is not threading.main_thread():
-        return call()
+def in_another_thread(call: Callable[[], T], while_waiting: Callable[[], None] | None = None) -> T:
+    """Call a function in a thread of its own; KeyboardInterrupt ends the waiting.
+
+    Args:
+        call: the function.
+        while_waiting: called every second meanwhile, and once more when the function has returned.
+    """
     outcome: Future[T] = Future()
 
     def run() -> None:
@@ -190,7 +194,12 @@ def outside_main_thread(call: Callable[[], T]) -> T:
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
-    return outcome.result()
+    while while_waiting is not None and not wait([outcome], timeout=1).done:
+        while_waiting()
+    result = outcome.result()
+    if while_waiting is not None:
+        while_waiting()
+    return result
 
 
 def worker_cpus(threads: int) -> float:
@@ -198,13 +207,7 @@ def worker_cpus(threads: int) -> float:
     return threads - _GIVEN_CPUS
 
 
-def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrainer:
-    callbacks: list[UserCallback] = []
-    if inside_tune:
-        # Its module imports ray.tune, which a run without a sweep has no use for.
-        from ray.tune.integration.ray_train import TuneReportCallback
-
-        callbacks.append(TuneReportCallback())  # type: ignore[no-untyped-call]
+def _trainer(task: WorkerTask, *, use_gpu: bool) -> TorchTrainer:
     return TorchTrainer(
         _worker,
         train_loop_config={"task": task},
@@ -220,7 +223,6 @@ def _trainer(task: WorkerTask, *, use_gpu: bool, inside_tune: bool) -> TorchTrai
             # Of a name that it knows, Ray would go on with what it has kept itself.
             storage_path=str(task.out / "ray"),
             name=f"{task.trial_id}-{task.attempt}-{task.segment}-train",
-            callbacks=callbacks,
             failure_config=FAILURES,
         ),
     )

@@ -17,6 +17,7 @@ from tuneprune.config import RunConfig
 from tuneprune.distributed.failures import WorkerDiedError
 from tuneprune.distributed.ray_train import run_workers
 from tuneprune.errors import ConfigError
+from tuneprune.results.trial_rows import rows_of_trial
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.records import TrialRecord, early_end, metrics_of, saved_step
 from tuneprune.sweep.rungs import JudgedSteering
@@ -129,7 +130,7 @@ def _train_alone(
                 trial_id=trial_id,
                 attempt=segment.attempt,
                 use_gpu=task.use_gpu,
-                inside_tune=True,
+                while_waiting=Followed(task.out, trial_id, config).report,
                 train=task.train,
                 segment=segment.number,
                 steering=steering,
@@ -155,6 +156,35 @@ def _train_alone(
         progress=False,
         **({} if steering is None else {"steering": steering}),
     )
+
+
+class Followed:
+    """What the workers of a trial have written since it was looked at last, told to Tune.
+
+    Args:
+        out: folder of the sweep.
+        trial_id: the trial.
+        config: of its run.
+    """
+
+    def __init__(self, out: Path, trial_id: str, config: RunConfig) -> None:
+        self._out, self._trial_id, self._config = out, trial_id, config
+        self._seen = 0
+
+    def report(self) -> None:
+        """Report each new evaluation on dev."""
+        found = rows_of_trial(self._out, self._trial_id).get("evaluations")
+        for row in [] if found is None else found.to_pylist():
+            if row["split"] == self._config.corpus.dev_split and row["step"] > self._seen:
+                self._seen = row["step"]
+                tune.report({"status": "running", **self._metrics(row)})
+
+    def _metrics(self, row: Mapping[str, Any]) -> Metrics:
+        found: Metrics = {"step": row["step"], "dev_wer": row["wer"], "dev_cer": row["cer"]}
+        if row["epoch"]:
+            epochs = self._config.training.epochs
+            found["total_steps"] = round(row["step"] * epochs / row["epoch"])
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def _last_metrics(summary: RunSummary) -> Metrics:
