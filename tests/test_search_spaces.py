@@ -63,8 +63,9 @@ def test_a_space_is_read_described_and_planned_without_its_corpus(path, tmp_path
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_is_read(name):
-    build_config(read_settings(FOLDER / name)["base"])
+def test_a_run_is_read_and_adapts_nothing(name):
+    run = build_config(read_settings(FOLDER / name)["base"])
+    assert (run.adaptation.method, run.corpus.path.parent.name) == ("none", "corpora")
 
 
 def test_the_published_models_have_the_published_sizes():
