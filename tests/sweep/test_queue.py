@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tuneprune.adaptation import Watch
+from tuneprune.adaptation import Watch, observation_of
 from tuneprune.config import NoAdaptation, build_config
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
@@ -21,11 +21,14 @@ BASELINE = build_config({"corpus": {"path": "none"}})
 FINISHED = {"status": "finished", "dev_wer": 0.5}
 
 
-def trial_config(*at_steps):
+def trial_config(*at_steps, **settings):
     adaptation = {
-        "method": "grow_drop", "at_steps": at_steps, "delta": 0.1, "scorer": "magnitude",
+        "method": "grow_drop", "at_steps": at_steps, "delta": 0.1, "scorer": "magnitude", **settings
     }  # fmt: skip
     return build_config({"corpus": {"path": "none"}, "adaptation": adaptation})
+
+
+WATCH = Watch(observations=(observation_of(trial_config(1).adaptation),), until_step=100)
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Trial:
 
     @property
     def sharing(self):
-        return Sharing(trunk=TRUNK, watch=Watch(), steps=self.steps, total_steps=100)
+        return Sharing(trunk=TRUNK, watch=WATCH, steps=self.steps, total_steps=100)
 
     def place(self):
         return self.at
@@ -306,8 +309,15 @@ def test_a_segment_travels_as_plain_values(trunk):
 
 def test_a_baseline_waits_for_nothing_but_its_own_end():
     assert isinstance(BASELINE.adaptation, NoAdaptation)
-    sharing = Sharing(trunk=TRUNK, watch=Watch(), steps=frozenset({10, 20}), total_steps=100)
+    sharing = Sharing(trunk=TRUNK, watch=WATCH, steps=frozenset({10, 20}), total_steps=100)
     assert sharing.goal(BASELINE, TRUNK, 0) == 100
     assert sharing.goal(trial_config(15), TRUNK, 0) == 10
     assert sharing.goal(trial_config(15), TRUNK, 10) is None
     assert sharing.goal(trial_config(15), TRUNK.after("x"), 15) == 100
+
+
+def test_a_trial_that_decides_by_scores_nobody_takes_for_it_waits_for_no_trunk():
+    sharing = Sharing(trunk=TRUNK, watch=WATCH, steps=frozenset({10, 20}), total_steps=100)
+    alone = trial_config(15, new_score_weight=0.123)
+    assert sharing.goal(alone, TRUNK, 0) is None
+    assert sharing.goal(alone, TRUNK.after("x"), 15) == 100

@@ -39,10 +39,12 @@ class Sharing:
         """Return the step of the stage that a trial had better wait for, while others train on.
 
         It is the last one on its way to its next event, or to its end, at which they publish.
-        None: there is none, and it trains on by itself.
+        None: there is none, and it trains on by itself. One that decides by scores that nobody
+        takes for it waits for nothing but the end.
         """
         target = self.target(config, history)
-        published = {one for one in self.steps if step < one <= target}
+        holds = _is_observed(config, self.watch)
+        published = {one for one in self.steps if step < one <= target and holds}
         return max(published | ({target} if target == self.total_steps else set()), default=None)
 
 
@@ -136,6 +138,16 @@ class SharedTrial:
         for step, value in self.judge.rungs.of_trial(source).items():
             if (step < until or (is_end and step == until)) and self._is_judged(step, history):
                 self.judge.rungs.record(step, self.trial_id, value)
+
+
+def _is_observed(config: RunConfig, watch: Watch) -> bool:
+    """Return whether a watch takes all scores that the events of a run are decided by."""
+    if not isinstance(config.adaptation, GrowDropConfig):
+        return True
+    own = observation_of(config.adaptation)
+    return any(
+        one.key == own.key and set(own.scorers) <= set(one.scorers) for one in watch.observations
+    )
 
 
 def _event_steps(config: RunConfig, total_steps: int) -> tuple[int, ...]:
