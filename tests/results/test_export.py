@@ -106,7 +106,7 @@ def test_a_failure_half_way_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tuneprune.results.export.shutil.copyfile", full)
+    monkeypatch.setattr("tuneprune.results.export._write", full)
     with pytest.raises(ResultsError, match="No space left on device"):
         export_sweep(sweep, tmp_path / "kept")
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]

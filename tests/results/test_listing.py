@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from tuneprune.results.folders import LocalFolder
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import write_part
@@ -46,7 +47,7 @@ def test_sweeps_that_can_not_be_read_are_named_beside_those_that_can(
 ) -> None:
     trial_writer("t1", folder="fine")
     newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "4"})
-    write_part(tmp_path / "newer" / "parts" / "trials" / "a.arrow", newer)
+    write_part(LocalFolder(tmp_path / "newer"), "parts/trials/a.arrow", newer)
     (tmp_path / "odd" / "parts").mkdir(parents=True)
     (tmp_path / "odd" / "parts" / "trials").write_text("no folder")
     trial_writer("t1", folder="torn")
@@ -68,15 +69,15 @@ def test_a_folder_that_may_not_be_looked_into_is_named(
 
     # The tests may run as root, whom no mode of a folder stops.
     def forbidding(method):
-        def guarded(path: Path, *args, **options):
-            if "private" in path.relative_to(tmp_path).parts[:1] and path.name != "private":
+        def guarded(folder: LocalFolder, *args):
+            if folder.name == "private":
                 raise PermissionError(13, "Permission denied")
-            return method(path, *args, **options)
+            return method(folder, *args)
 
         return guarded
 
-    for name in ("exists", "iterdir", "stat", "read_text"):
-        monkeypatch.setattr(Path, name, forbidding(getattr(Path, name)))
+    for name in ("holds", "names", "read", "open"):
+        monkeypatch.setattr(LocalFolder, name, forbidding(getattr(LocalFolder, name)))
     fine, private = list_sweeps(tmp_path).to_pylist()
     assert fine["trials"] == 1
     assert private["folder"] == "private"

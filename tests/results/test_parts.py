@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.folders import LocalFolder
 from tuneprune.results.parts import TableFiles, find_sweeps
-from tuneprune.results.reader import Results, open_results
+from tuneprune.results.reader import open_results
 from tuneprune.results.schema import TABLES
-from tuneprune.results.settle import settle
 from tuneprune.results.writer import write_part
 
 WriteTrial = Callable[..., None]
@@ -92,7 +91,7 @@ def test_an_arrow_file_of_something_else_is_named(
     sweep: Path, metadata: dict[str, str] | None, problem: str
 ) -> None:
     foreign = pa.table({"step": [1]}).replace_schema_metadata(metadata)
-    write_part(sweep / "parts" / "evaluations" / "foreign.arrow", foreign)
+    write_part(LocalFolder(sweep), "parts/evaluations/foreign.arrow", foreign)
     results = open_results(sweep)
     assert results.evaluations().num_rows == 2
     assert problem in results.warnings[0]
@@ -100,7 +99,7 @@ def test_an_arrow_file_of_something_else_is_named(
 
 def test_a_newer_version_is_refused_with_what_to_do(sweep: Path) -> None:
     newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "4"})
-    write_part(sweep / "parts" / "trials" / "newer.arrow", newer)
+    write_part(LocalFolder(sweep), "parts/trials/newer.arrow", newer)
     with pytest.raises(ResultsError, match="version 4, newer than 3: update tuneprune"):
         open_results(sweep)
 
@@ -115,45 +114,8 @@ def test_a_file_that_arrives_whole_later_is_read_then(sweep: Path) -> None:
     assert (results.evaluations().num_rows, len(results.warnings)) == (2, 0)
 
 
-def compact(sweep: Path, table: str) -> list[Path]:
-    """Put all rows of a table into its Parquet file; return the parts that may now be removed."""
-    parts = sorted((sweep / "parts" / table).glob("*.arrow"))
-    rows = settle(table, TableFiles(sweep, table).read())
-    (sweep / "tables").mkdir(exist_ok=True)
-    pq.write_table(rows, sweep / "tables" / f"{table}.parquet")
-    return parts
-
-
-def test_rows_are_neither_lost_nor_doubled_while_parts_are_compacted(
-    sweep: Path, trial_writer: WriteTrial
-) -> None:
-    results = open_results(sweep)
-    before = results.evaluations()
-    parts = compact(sweep, "evaluations")
-    assert results.evaluations().equals(before)
-    for part in parts:
-        part.unlink()
-    assert results.evaluations().equals(before)
-    assert Results(sweep).table("evaluations").equals(before)
-    trial_writer("t2", wers=(0.3,))
-    assert results.evaluations().num_rows == before.num_rows + 1
-
-
-def test_a_part_that_vanishes_between_listing_and_reading_is_no_error(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = open_results(sweep).evaluations()
-    parts = compact(sweep, "evaluations")
-    monkeypatch.setattr("tuneprune.results.parts.list_files", lambda folder: parts)
-    for part in parts:
-        part.unlink()
-    files = TableFiles(sweep, "evaluations")
-    assert files.read().to_pylist() == before.to_pylist()
-    assert files.problems == {}
-
-
 def test_a_damaged_parquet_file_is_named(sweep: Path) -> None:
-    compact(sweep, "evaluations")
+    (sweep / "tables").mkdir()
     (sweep / "tables" / "evaluations.parquet").write_bytes(b"PAR1")
     results = open_results(sweep)
     assert results.evaluations().num_rows == 2
@@ -172,7 +134,7 @@ def test_sweeps_are_found_in_a_folder_or_are_the_folder(tmp_path: Path) -> None:
         path = tmp_path / mark
         path.parent.mkdir(parents=True)
         path.write_text("")
-    assert [path.name for path in find_sweeps(tmp_path)] == ["a", "b", "c"]
-    assert find_sweeps(tmp_path / "b") == [tmp_path / "b"]
+    assert [folder.name for folder in find_sweeps(tmp_path)] == ["a", "b", "c"]
+    assert [folder.path for folder in find_sweeps(tmp_path / "b")] == [tmp_path / "b"]
     with pytest.raises(ResultsError, match="is not a folder"):
         find_sweeps(tmp_path / "missing")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tuneprune.results.parts import TableFiles, read_file
+from tuneprune.results.folders import LocalFolder
+from tuneprune.results.parts import TableFiles
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import (
     KEY_FIELDS,
@@ -92,7 +93,7 @@ def write_golden(folder: Path) -> None:
     name = f"results_v{SCHEMA_VERSION}"
     for table, row in ROWS[SCHEMA_VERSION].items():
         rows = pa.Table.from_pylist([{**KEYS, **row}], schema=TABLES[table])
-        write_part(folder / name / "parts" / table / "golden.arrow", rows)
+        write_part(LocalFolder(folder / name), f"parts/{table}/golden.arrow", rows)
     text = describe_schema()
     (folder / f"results_schema_v{SCHEMA_VERSION}.txt").write_text(text, encoding="utf-8")
 
@@ -109,9 +110,9 @@ def test_the_columns_of_a_version_are_as_they_were_published(version: int) -> No
 def test_a_stored_file_of_a_version_opens_with_null_for_what_it_lacked(
     version: int, table: str
 ) -> None:
-    path = GOLDEN / f"results_v{version}" / "parts" / table / "golden.arrow"
+    files = TableFiles(GOLDEN / f"results_v{version}", table)
     lacked = dict.fromkeys(TABLES[table].names)
-    rows = read_file(path, table)
+    rows = files.file(f"parts/{table}/golden.arrow")
     assert rows.to_pylist() == [{**lacked, **KEYS, **ROWS[version][table]}]
     assert rows.schema.equals(TABLES[table])
 
@@ -142,8 +143,8 @@ def test_a_table_of_all_versions_is_one_table(tmp_path: Path) -> None:
 def test_a_file_of_version_1_must_have_the_columns_of_version_1(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist([{**KEYS, **ROWS[2]["group_scores"]}], TABLES["group_scores"])
     metadata = {"tuneprune_results_version": "1"}
-    part = tmp_path / "parts" / "group_scores" / "a.arrow"
-    write_part(part, rows.replace_schema_metadata(metadata))
+    part = "parts/group_scores/a.arrow"
+    write_part(LocalFolder(tmp_path), part, rows.replace_schema_metadata(metadata))
     files = TableFiles(tmp_path, "group_scores")
     assert files.read().num_rows == 0
     assert files.problems == {part: "does not have the columns of group_scores, version 1"}

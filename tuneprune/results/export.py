@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.folders import Folder, place_of
 from tuneprune.results.parts import find_sweeps
 from tuneprune.results.reader import Results
 
@@ -40,7 +41,7 @@ def export_sweep(
         ResultsError: several sweeps, an unknown table or none of trials, or ``out`` has no name
             of its own, holds something or can not be written.
     """
-    sweep = _only_sweep(results.path)
+    sweep = _only_sweep(results.folder)
     if "trials" not in tables:
         found = ", ".join(tables) or "none"
         raise ResultsError("tables", found, "must have trials, which all others refer to")
@@ -54,8 +55,8 @@ def export_sweep(
         for name, rows in contents.items():
             path = hidden / "tables" / f"{name}.parquet"
             _write(rows, path)
-        if (sweep / "sweep.json").exists():
-            shutil.copyfile(sweep / "sweep.json", hidden / "sweep.json")
+        if sweep.holds("sweep.json"):
+            (hidden / "sweep.json").write_bytes(sweep.read("sweep.json"))
         hidden.replace(out)
     except OSError as error:
         raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
@@ -64,11 +65,13 @@ def export_sweep(
     return tuple(sorted(path for path in out.rglob("*") if path.is_file()))
 
 
-def _only_sweep(path: Path) -> Path:
-    sweeps = find_sweeps(path)
+def _only_sweep(folder: Folder) -> Folder:
+    sweeps = find_sweeps(folder)
     if len(sweeps) != 1:
         names = ", ".join(sweep.name for sweep in sweeps)
-        raise ResultsError("sweep", path, f"must be the folder of one sweep; it holds {names}")
+        raise ResultsError(
+            "sweep", place_of(folder), f"must be the folder of one sweep; it holds {names}"
+        )
     return sweeps[0]
 
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.parts import TableFiles, find_sweeps, path_below
+from tuneprune.results.folders import Folder
+from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials
 from tuneprune.results.settle import settle
 
@@ -24,7 +25,7 @@ def list_sweeps(root: str | Path) -> pa.Table:
     Raises:
         ResultsError: no such folder.
     """
-    rows = [_summarise(folder) for folder in find_sweeps(Path(root))]
+    rows = [_summarise(folder) for folder in find_sweeps(root)]
     return pa.Table.from_pylist(rows, schema=_SUMMARY)
 
 
@@ -42,15 +43,13 @@ _SUMMARY = pa.schema(
 )
 
 
-def _summarise(folder: Path) -> dict[str, object]:
+def _summarise(folder: Folder) -> dict[str, object]:
     files = TableFiles(folder, "trials")
     try:
         raw = files.read()
     except ResultsError as error:  # of a newer version
         return {"folder": folder.name, "problem": str(error)}
-    problem = "; ".join(
-        f"{path_below(p, folder)}: {files.problems[p]}" for p in sorted(files.problems)
-    )
+    problem = "; ".join(f"{name}: {files.problems[name]}" for name in sorted(files.problems))
     if problem and not raw.num_rows:
         return {"folder": folder.name, "problem": problem}
     trials = settle("trials", raw)
@@ -68,9 +67,9 @@ def _summarise(folder: Path) -> dict[str, object]:
     }
 
 
-def _started_s(folder: Path) -> float | None:
+def _started_s(folder: Folder) -> float | None:
     try:
-        sweep = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+        sweep = json.loads(folder.read("sweep.json"))
     except (OSError, ValueError):
         return None
     started = sweep.get("started_s") if isinstance(sweep, dict) else None

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
-from tuneprune.results.parts import TableFiles, find_sweeps, path_below
+from tuneprune.results.folders import Folder, folder_at
+from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
 from tuneprune.results.settings import configured_values, searched_names, with_settings
@@ -29,27 +30,38 @@ class Results:
     follows a running sweep. Rows are settled: one for each key, the highest attempt's.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._files: dict[str, dict[Path, TableFiles]] = {table: {} for table in TABLES}
+    def __init__(self, place: str | Path | Folder) -> None:
+        self._folder = folder_at(place)
+        self._files: dict[str, dict[str, TableFiles]] = {table: {} for table in TABLES}
         self._settled: dict[str, tuple[list[pa.Table], pa.Table]] = {}
         self._typed: tuple[pa.Table, pa.Table] | None = None
 
     @property
     def path(self) -> Path:
-        """The folder of the sweep, or of the sweeps."""
-        return self._path
+        """The folder of the sweep, or of the sweeps.
+
+        Raises:
+            ResultsError: they do not lie on this machine's file system.
+        """
+        if self._folder.path is None:
+            raise ResultsError("results", str(self._folder), "must be a local folder for this")
+        return self._folder.path
+
+    @property
+    def folder(self) -> Folder:
+        """The folder of the sweep, or of the sweeps, wherever it lies."""
+        return self._folder
 
     @property
     def warnings(self) -> list[str]:
         """One line for each file that was skipped when its table was last read."""
         problems = {
-            path: problem
+            name if where == str(self._folder) else f"{one.folder.name}/{name}": problem
             for files in self._files.values()
-            for one in files.values()
-            for path, problem in one.problems.items()
+            for where, one in files.items()
+            for name, problem in one.problems.items()
         }
-        return [f"{path_below(p, self._path)}: skipped, {problems[p]}" for p in sorted(problems)]
+        return [f"{name}: skipped, {problems[name]}" for name in sorted(problems)]
 
     def table(self, name: str) -> pa.Table:
         """Return all rows of a table, sorted by sweep, trial, step and the table's own keys.
@@ -57,13 +69,7 @@ class Results:
         Raises:
             ResultsError: there is no such table, or a newer version of tuneprune wrote it.
         """
-        if name not in TABLES:
-            raise ResultsError("table", name, f"must be one of {', '.join(TABLES)}")
-        files = self._files[name]
-        raw = [
-            files.setdefault(root, TableFiles(root, name)).read()
-            for root in find_sweeps(self._path)
-        ]
+        raw = [files.read() for files in self._files_of(name)]
         # A read returns the same object until there is news.
         if name not in self._settled or not _same_objects(self._settled[name][0], raw):
             rows = pa.concat_tables([TABLES[name].empty_table(), *raw])
@@ -192,11 +198,19 @@ class Results:
         raise ResultsError("query", query, "must be a query that returns rows")
 
     def _rows_of(self, table: str, trial: str | None) -> pa.Table:
-        rows = self.table(table)
         if trial is None:
-            return rows
+            return self.table(table)
         self._check_trial(trial)
-        return rows.filter(pc.equal(rows["trial_id"], trial))
+        raw = [files.read_trial(trial) for files in self._files_of(table)]
+        return settle(table, pa.concat_tables([TABLES[table].empty_table(), *raw]))
+
+    def _files_of(self, table: str) -> list[TableFiles]:
+        """Return the files of a table, of every sweep."""
+        if table not in TABLES:
+            raise ResultsError("table", table, f"must be one of {', '.join(TABLES)}")
+        sweeps = {str(sweep): sweep for sweep in find_sweeps(self._folder)}
+        known = self._files[table]
+        return [known.setdefault(at, TableFiles(sweep, table)) for at, sweep in sweeps.items()]
 
     def _check_trial(self, trial: str) -> None:
         trials = self.table("trials")
@@ -212,17 +226,19 @@ class Results:
 def open_results(path: str | Path) -> Results:
     """Open the results of one sweep, or of all sweeps right under a folder.
 
+    The folder is a path, or a URI that ``pyarrow.fs`` knows: ``s3://bucket/sweeps``, ``gs://...``.
     Only the trials are read now, every other table when it is first asked for.
 
     Raises:
         ResultsError: no such folder, nothing in it that was written by a sweep, or a version of
             results that is newer than this tuneprune.
     """
-    results = Results(Path(path))
+    results = Results(path)
     if any(results.table(name).num_rows for name in TABLES):
         return results
     remedy = "holds no results yet; name the folder of a sweep or of several"
-    raise ResultsError("results", Path(path), "; ".join([remedy, *results.warnings[:3]]))
+    place = path if "://" in str(path) else Path(path)
+    raise ResultsError("results", place, "; ".join([remedy, *results.warnings[:3]]))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

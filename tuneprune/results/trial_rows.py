@@ -3,14 +3,14 @@
 Of every table but ``trials``, which says how a trial itself stands.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tuneprune.results.parts import list_files, read_file
+from tuneprune.results.folders import LocalFolder
+from tuneprune.results.parts import TableFiles
 from tuneprune.results.schema import TABLES, UNIT_KEYS
 from tuneprune.results.settle import settle
 from tuneprune.results.writer import TableWriter, write_part
@@ -23,20 +23,15 @@ _OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
 
 
 def rows_of_trial(root: Path, trial_id: str) -> TrialRows:
-    """Return the rows that a trial has written to the parts of a sweep's folder.
+    """Return the rows that a trial has written to a sweep's folder.
 
-    Only its own files are read, however many trials there are.
+    Of parts only its own are read, however many trials there are.
 
     Raises:
         ResultsError: a newer version of tuneprune wrote them.
     """
-    name = re.compile(rf"{re.escape(trial_id)}-\d+-[0-9a-f]{{8}}-\d+\.arrow")
-    found: dict[str, pa.Table] = {}
-    for table in _SHARED:
-        paths = [p for p in list_files(root / "parts" / table) if name.fullmatch(p.name)]
-        if paths:
-            found[table] = settle(table, pa.concat_tables(read_file(p, table) for p in paths))
-    return found
+    found = {table: TableFiles(root, table).read_trial(trial_id) for table in _SHARED}
+    return {table: settle(table, rows) for table, rows in found.items() if rows.num_rows}
 
 
 def rows_until(step: int, rows: TrialRows) -> TrialRows:
@@ -50,13 +45,21 @@ def save_rows(folder: Path, rows: TrialRows) -> None:
     """Write rows into a folder, a file a table; when it returns, they are on disk."""
     folder.mkdir(parents=True, exist_ok=True)
     for table, found in rows.items():
-        write_part(folder / f"{table}.arrow", found)
+        write_part(LocalFolder(folder), f"{table}.arrow", found)
 
 
 def load_rows(folder: Path) -> TrialRows:
-    """Return the rows that ``save_rows`` wrote."""
-    paths = {table: folder / f"{table}.arrow" for table in _SHARED}
-    return {table: read_file(path, table) for table, path in paths.items() if path.is_file()}
+    """Return the rows that ``save_rows`` wrote.
+
+    Raises:
+        BadFileError: a file is damaged.
+    """
+    names = {table: f"{table}.arrow" for table in _SHARED}
+    return {
+        table: TableFiles(folder, table).file(name)
+        for table, name in names.items()
+        if (folder / name).is_file()
+    }
 
 
 def copy_rows(rows: TrialRows, writer: TableWriter, *, present: TrialRows) -> None:

@@ -3,16 +3,16 @@
 It owns its files alone, so any number of writers share a folder without a lock.
 """
 
-import os
 import re
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.rows import as_i32, as_i64, checked_row
 from tuneprune.results.schema import TABLES
 
@@ -27,7 +27,7 @@ class TableWriter:
     what it had not flushed. Leaving the ``with`` block flushes, also after an exception.
 
     Args:
-        root: folder of the sweep; made if it is not there.
+        root: folder of the sweep, or its URI; made if it is not there.
         sweep_id: name of the sweep; letters, digits, dot, dash and underscore.
         trial_id: name of the trial, likewise.
         attempt: retries of the trial before this one.
@@ -40,7 +40,7 @@ class TableWriter:
 
     def __init__(
         self,
-        root: Path,
+        root: str | Path | Folder,
         *,
         sweep_id: str,
         trial_id: str,
@@ -50,7 +50,7 @@ class TableWriter:
     ) -> None:
         _check_name("sweep_id", sweep_id)
         _check_name("trial_id", trial_id)
-        self._parts = Path(root) / "parts"
+        self._folder = folder_at(root)
         self._keys = {
             "sweep_id": sweep_id,
             "trial_id": trial_id,
@@ -114,11 +114,12 @@ class TableWriter:
             values.clear()
 
     def _write(self, table: str, rows: pa.Table) -> None:
-        path = self._parts / table / f"{self._name}-{self._number:06d}.arrow"
+        name = f"parts/{table}/{self._name}-{self._number:06d}.arrow"
         try:
-            write_part(path, rows)
+            write_part(self._folder, name, rows)
         except OSError as error:
-            raise ResultsError("results", path, f"can not be written ({error.strerror})") from None
+            remedy = f"can not be written ({error.strerror})"
+            raise ResultsError("results", place_of(self._folder, name), remedy) from None
         self._number += 1
 
     def __enter__(self) -> Self:
@@ -133,30 +134,18 @@ class TableWriter:
         self.flush()
 
 
-def write_part(path: Path, rows: pa.Table) -> None:
-    """Write ``rows`` as an Arrow IPC file that appears at ``path`` whole and durable, or not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.tmp")
-    try:
-        with hidden.open("wb") as file:
-            with pa.ipc.new_file(file, rows.schema) as sink:
-                sink.write_table(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-    except BaseException:
-        hidden.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+def write_part(folder: Folder, name: str, rows: pa.Table) -> None:
+    """Write ``rows`` as an Arrow IPC file that appears whole and durable, or not.
 
+    Raises:
+        OSError: it can not be written.
+    """
 
-def _sync_folder(folder: Path) -> None:
-    # Without this, a power cut may take back the rename although the content is safe.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def write(file: Any) -> None:
+        with pa.ipc.new_file(file, rows.schema) as sink:
+            sink.write_table(rows)
+
+    folder.write(name, write)
 
 
 def _check_name(field: str, value: str) -> None:
