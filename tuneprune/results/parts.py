@@ -124,6 +124,16 @@ class TableFiles:
         with _whole("is truncated or damaged" if known else "is not a part"):
             return _parsed(content, where, self._table)
 
+    def num_rows(self, name: str) -> int:
+        """Return how many rows a Parquet file holds; its columns are not read.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            BadFileError: it is damaged.
+        """
+        with _readable(self.folder.open, name) as source, _whole("is truncated or damaged"):
+            return int(pq.read_metadata(source).num_rows)
+
     def _read_listed(self, read: Callable[[str], pa.Table | None]) -> dict[str, pa.Table]:
         """Return what ``read`` makes of every file, by name, but of none that it skips."""
         for _ in range(_TRIES):
