@@ -166,3 +166,32 @@ def test_a_flipped_byte_in_a_compacted_file_never_ends_in_a_traceback(sweep: Pat
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         results = Results(sweep)
         assert results.table("evaluations") == rows or results.warnings
+
+
+def test_a_query_reads_the_compacted_file_itself_and_finds_the_same(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "select trial_id, max(step) as last from evaluations group by all order by all"
+    before = open_results(sweep).sql(query)
+    list(compact(sweep))
+    results = open_results(sweep)
+    monkeypatch.setattr(TableFiles, "read", None)
+    assert results.sql(query) == before
+
+
+def test_a_query_whose_file_is_compacted_away_while_it_is_answered_is_answered(
+    sweep: Path, trial_writer: WriteTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(compact(sweep))
+    results = open_results(sweep)
+    found = TableFiles.settled_file
+
+    def overtaken(files: TableFiles) -> object:
+        dataset = found(files)
+        trial_writer("t7", wers=(0.2,))
+        list(compact(sweep, tables=["evaluations"]))
+        return dataset
+
+    monkeypatch.setattr(TableFiles, "settled_file", overtaken)
+    answer = results.sql("select count(*) as rows from evaluations where trial_id = 't7'")
+    assert answer["rows"].to_pylist() == [1]

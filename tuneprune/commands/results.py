@@ -228,3 +228,17 @@ def export(
     for path in export_sweep(results, out, tables=names):
         print(f"{path}  {path.stat().st_size:,} bytes")
     warn(results.warnings)
+
+
+@app.command("compact")
+def compact(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+) -> None:
+    """Put the many small files of a sweep into few, also while it runs; no row changes."""
+    from tuneprune.results import compact as compact_tables
+
+    problems: list[str] = []
+    for done in compact_tables(sweep_folder(sweep)):
+        print(f"{done.table:14} {done.files:6,} files became one of {done.rows:,} rows")
+        problems += [f"{name}: left alone, {what}" for name, what in done.problems.items()]
+    warn(problems)

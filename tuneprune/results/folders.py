@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from tuneprune.errors import ResultsError
@@ -70,6 +71,9 @@ class Folder(Protocol):
         Raises:
             OSError: it can not be read.
         """
+
+    def dataset(self, name: str) -> ds.Dataset:
+        """Return a Parquet file as something that is read as far as a query needs it."""
 
     def write(self, name: str, write: Callable[[Any], None]) -> None:
         """Write a file that appears whole and durable, or not.
@@ -159,6 +163,9 @@ class LocalFolder:
     def open(self, name: str) -> Any:
         return _in_one_line(lambda: pa.OSFile(f"{self._path}/{name}"))
 
+    def dataset(self, name: str) -> ds.Dataset:
+        return ds.dataset(f"{self._path}/{name}", format="parquet")
+
     def write(self, name: str, write: Callable[[Any], None]) -> None:
         path = self._path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -227,6 +234,9 @@ class RemoteFolder:
 
     def open(self, name: str) -> Any:
         return _in_one_line(lambda: self._system.open_input_file(self._at(name)))
+
+    def dataset(self, name: str) -> ds.Dataset:
+        return ds.dataset(self._at(name), filesystem=self._system, format="parquet")
 
     def write(self, name: str, write: Callable[[Any], None]) -> None:
         path = self._at(name)

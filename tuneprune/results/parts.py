@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tuneprune.errors import ResultsError
@@ -123,6 +124,20 @@ class TableFiles:
         known = content.startswith(_ARROW_MAGIC)
         with _whole("is truncated or damaged" if known else "is not a part"):
             return _parsed(content, where, self._table)
+
+    def settled_file(self) -> ds.Dataset | None:
+        """Return the one compacted file that holds the whole table in today's columns, if any."""
+        names = self.names()
+        if len(names) != 1 or self.number(names[0]) is None:
+            return None
+        try:
+            with _readable(self.folder.open, names[0]) as source, _whole("is damaged"):
+                schema = pq.read_schema(source)
+        except (FileNotFoundError, BadFileError):
+            return None
+        if schema_version(schema) != SCHEMA_VERSION or not schema.equals(TABLES[self._table]):
+            return None
+        return self.folder.dataset(names[0])
 
     def num_rows(self, name: str) -> int:
         """Return how many rows a Parquet file holds; its columns are not read.

@@ -8,7 +8,7 @@ import difflib
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
 from tuneprune.results.folders import Folder, folder_at
+from tuneprune.results.learning import learning_curves_of
 from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
@@ -113,6 +114,16 @@ class Results:
         rows = self._rows_of("evaluations", trial)
         return rows if split is None else _of_split(rows, split)
 
+    def curves(self, trial: str | None = None, split: str | None = None) -> pa.Table:
+        """Return learning curves, of one trial or of all; see ``learning.learning_curves_of``.
+
+        Args:
+            trial: the trial; all of them if None.
+            split: whose error rate; the trials' dev split if None.
+        """
+        evaluations = self.evaluations(trial, split or self.split_name("dev"))
+        return learning_curves_of(evaluations, self.steps(trial), self.adaptations(trial))
+
     def adaptations(self, trial: str | None = None) -> pa.Table:
         """Return the adaptation events, of one trial or of all."""
         return self._rows_of("adaptations", trial)
@@ -177,14 +188,19 @@ class Results:
         Raises:
             ResultsError: DuckDB refuses the query, or it returns no rows by its kind.
         """
+        try:
+            return self._answer(query, lazily=True)
+        except (ResultsError, OSError):  # a file may be gone that was to be read while answering
+            return self._answer(query, lazily=False)
+
+    def _answer(self, query: str, *, lazily: bool) -> pa.Table:
         import duckdb
 
         # Off: else a wrong table name could be found among the Python variables of this frame.
         with duckdb.connect(config={"python_enable_replacements": "false"}) as database:
             for name in TABLES:
                 if name in query.lower():
-                    rows = self.trials() if name == "trials" else self.table(name)
-                    database.register(name, rows)
+                    database.register(name, self._for_queries(name, lazily=lazily))
             try:
                 answer = database.sql(query)
                 if answer is not None:
@@ -196,6 +212,14 @@ class Results:
                     message = f"{message.splitlines()[0]} tables: {', '.join(TABLES)}"
                 raise ResultsError("query", query, message) from None
         raise ResultsError("query", query, "must be a query that returns rows")
+
+    def _for_queries(self, table: str, *, lazily: bool) -> Any:
+        """Return a table for DuckDB: from one Parquet file it reads by itself what it needs."""
+        if table == "trials":
+            return self.trials()
+        files = self._files_of(table)
+        whole = files[0].settled_file() if lazily and len(files) == 1 else None
+        return self.table(table) if whole is None else whole
 
     def _rows_of(self, table: str, trial: str | None) -> pa.Table:
         if trial is None:
