@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,14 @@ from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.rungs import Judge, JudgedSteering, Rungs
 from tuneprune.sweep.schedulers import Asha
-from tuneprune.sweep.space import Space, build_space
+from tuneprune.sweep.space import Space, build_space, build_trial_config
 from tuneprune.sweep.study import run_sweep
 from tuneprune.testing.tones import make_tone_corpus, tone_config
-from tuneprune.training import run as training
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
+from tuneprune.training.run import train
 from tuneprune.training.steering import Unsteered
+from tuneprune.training.summary import RunSummary
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -117,11 +119,30 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def train_alone(
+    corpus: Path, out: Path, trial: str, seed: int, steering: Unsteered | None = None
+) -> RunSummary:
+    """Train a trial in this process, from its last checkpoint if it has one."""
+    config = build_trial_config(space_of(corpus, [seed], None), {"seed": seed})
+    folder = out / "checkpoints" / trial
+    context = LocalContext(device=torch.device("cpu"), checkpoint=find_checkpoint(folder, "last"))
+    with TableWriter(out, sweep_id="s", trial_id=trial, attempt=0, seed=seed) as writer:
+        return train(config, context, writer=writer, checkpoint_dir=folder, steering=steering)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """The same trials in no sweep at all: nobody judges them."""
+
+    out: Path
+    summaries: Mapping[str, RunSummary]
+
+
 @pytest.fixture(scope="module")
-def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same trials, none of which is judged."""
-    space = space_of(corpus, SEEDS, None)
-    return sweep(space, tmp_path_factory.mktemp("whole") / "out", max_concurrent=2)
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    out = tmp_path_factory.mktemp("whole")
+    summaries = {trial: train_alone(corpus, out, trial, seed) for trial, seed in TRIALS.items()}
+    return Whole(out=out, summaries=summaries)
 
 
 @pytest.fixture(scope="module")
@@ -133,15 +154,15 @@ def judged(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class ByHand:
     """Successive halving over trials that come one after the other, from whole learning curves."""
 
-    def __init__(self, whole: Path) -> None:
+    def __init__(self, whole: Whole) -> None:
         self.cer = {
             (row["trial_id"], row["step"]): row["cer"]
-            for row in rows(whole, "evaluations", split="dev")
+            for row in rows(whole.out, "evaluations", split="dev")
         }
         # From the step on with which the loss is back, a trial is judged.
         self.back = {
             row["trial_id"]: row["step"] if row["recovered"] else math.inf
-            for row in rows(whole, "recoveries")
+            for row in rows(whole.out, "recoveries")
         }
         self.arrived: dict[int, list[str]] = {rung: [] for rung in RUNGS}
         self.stopped: dict[str, int] = {}
@@ -176,7 +197,7 @@ class ByHand:
 
 
 @pytest.fixture(scope="module")
-def by_hand(whole: Path) -> ByHand:
+def by_hand(whole: Whole) -> ByHand:
     return ByHand(whole)
 
 
@@ -199,35 +220,34 @@ def test_trials_stop_where_halving_by_hand_stops_them(judged: Path, by_hand: ByH
 
 
 def test_a_stopped_trial_has_the_rows_of_a_whole_one_up_to_its_rung(
-    judged: Path, whole: Path, by_hand: ByHand
+    judged: Path, whole: Whole, by_hand: ByHand
 ) -> None:
-    last = {trial: by_hand.stopped.get(trial, TOTAL) for trial in ["t00", *TRIALS]}
-    for table in TABLES:
-        if table == "trials":
-            continue
-        found = [row for row in rows(whole, table) if row["step"] <= last[row["trial_id"]]]
-        # Only what has finished is tested.
-        found = [
-            row
-            for row in found
-            if row["trial_id"] not in by_hand.stopped
-            or (table != "utterances" and row.get("split") != "test")
-        ]
-        assert rows(judged, table) == found, table
+    for table in set(TABLES) - {"trials"}:
+        for trial in TRIALS:
+            expected = rows(whole.out, table, trial_id=trial)
+            if trial in by_hand.stopped:  # and only what has finished is tested
+                is_test = table == "utterances"
+                expected = [
+                    row
+                    for row in expected
+                    if row["step"] <= by_hand.stopped[trial]
+                    and not (is_test or row.get("split") == "test")
+                ]
+            assert rows(judged, table, trial_id=trial) == expected, (table, trial)
 
 
 def test_a_promoted_trial_goes_on_from_its_checkpoint_and_ends_as_a_whole_one(
-    judged: Path, whole: Path, by_hand: ByHand
+    judged: Path, whole: Whole, by_hand: ByHand
 ) -> None:
-    promoted = {trial for trial, _ in by_hand.promoted}
-    finished = sorted(promoted - by_hand.stopped.keys())
-    for trial in finished:
-        assert rows(judged, "trials", trial_id=trial) == rows(whole, "trials", trial_id=trial)
-    trials = open_results(judged).table("trials").to_pylist()
-    times = [trial for trial, _ in by_hand.promoted]
-    for row in trials:
+    trials = {row["trial_id"]: row for row in open_results(judged).table("trials").to_pylist()}
+    promoted = [trial for trial, _ in by_hand.promoted]
+    for trial in set(promoted) - by_hand.stopped.keys():
+        expected = whole.summaries[trial]
+        for name in ("status", "dev_wer", "dev_cer", "test_wer", "test_cer", "params", "best_step"):
+            assert trials[trial][name] == getattr(expected, name), (trial, name)
+    for trial, row in trials.items():
         assert row["executed_steps"] == row["step"], "no step is trained twice"
-        assert row["attempt"] == times.count(row["trial_id"])
+        assert row["attempt"] == promoted.count(trial), "each time, its rows are newer"
 
 
 def test_optuna_is_told_what_stopped_trials_had_reached(judged: Path, by_hand: ByHand) -> None:
@@ -330,7 +350,7 @@ def judge_beside(out: Path, others: float) -> Judge:
     )
 
 
-class CutOff(Exception):
+class CutOffError(Exception):
     """What ends a process in this test."""
 
 
@@ -343,7 +363,7 @@ class Dying(JudgedSteering):
 
     def wants_stage(self, step: int) -> bool:
         if step == self._at:
-            raise CutOff
+            raise CutOffError
         return False
 
 
@@ -351,26 +371,14 @@ class Dying(JudgedSteering):
 def test_at_a_rung_before_its_recovery_a_trial_is_not_judged_but_at_the_next_one(
     corpus: Path, tmp_path: Path, cut_at: int | None
 ) -> None:
-    config = space_config(corpus, seed=3)
     judge = judge_beside(tmp_path, others=0.0)
-
-    def train(steering: Unsteered) -> training.RunSummary:
-        folder = tmp_path / "checkpoints"
-        context = LocalContext(
-            device=torch.device("cpu"), checkpoint=find_checkpoint(folder, "last")
-        )
-        with TableWriter(tmp_path, sweep_id="s", trial_id="t01", attempt=0, seed=3) as writer:
-            return training.train(
-                config, context, writer=writer, checkpoint_dir=folder, steering=steering
-            )
-
     if cut_at is not None:
-        with pytest.raises(CutOff):
-            train(Dying(judge, cut_at))
-        last = find_checkpoint(tmp_path / "checkpoints", "last")
+        with pytest.raises(CutOffError):
+            train_alone(corpus, tmp_path, "t01", 3, Dying(judge, cut_at))
+        last = find_checkpoint(tmp_path / "checkpoints" / "t01", "last")
         assert last is not None
         assert last.name == "last-00000008", "it goes on at the rung, still recovering"
-    summary = train(JudgedSteering(judge))
+    summary = train_alone(corpus, tmp_path, "t01", 3, JudgedSteering(judge))
     (recovery,) = rows(tmp_path, "recoveries")
     assert RUNGS[0] < recovery["step"] < RUNGS[1], "else this shows nothing"
     assert (summary.status, summary.step) == ("stopped", RUNGS[1])
@@ -378,45 +386,37 @@ def test_at_a_rung_before_its_recovery_a_trial_is_not_judged_but_at_the_next_one
     assert judge.rungs.of_trial("t01") == {RUNGS[1]: cer[RUNGS[1]]}
 
 
-def space_config(corpus: Path, *, seed: int) -> Any:
-    from tuneprune.sweep.space import build_trial_config
-
-    return build_trial_config(space_of(corpus, [seed], None), {"seed": seed})
-
-
-def test_what_is_worse_than_the_median_stops_also_when_it_is_tried_again_later(
-    corpus: Path, whole: Path, tmp_path: Path
-) -> None:
-    median = {"kind": "median", "first": 0.25, "every": 0.5, "least": 2}
-    space = space_of(corpus, [5, 10, 8, 13], median)
-    mended = tmp_path / "mended"
+def failing_once(seed: int, mended: Path) -> Train:
+    """Return a training that fails for one seed, until a file is there."""
 
     def train(config, context, *, writer, checkpoint_dir, progress=False, steering=None):  # type: ignore[no-untyped-def]
         from tuneprune.training import run
 
-        if config.seed == 13 and not mended.exists():
+        if config.seed == seed and not mended.exists():
             raise OSError(28, "No space left on device")
         return run.train(
             config, context, writer=writer, checkpoint_dir=checkpoint_dir, steering=steering
         )
 
-    out = sweep(space, tmp_path / "out", trainable=train)
-    seed_of = {row["trial_id"]: row["seed"] for row in rows(out, "trials")}
-    assert seed_of == {"t00": 1, "t01": 5, "t02": 10, "t03": 8, "t04": 13}
-    cer = [
-        row["cer"]
-        for trial in ("t01", "t02", "t03")
-        for row in rows(whole, "evaluations", split="dev", step=RUNGS[0], trial_id=trial)
-    ]
-    assert cer[2] > sum(cer[:2]) / 2, "worse than the median of the two before it"
-    before = {"t00": ("finished", TOTAL), "t01": ("finished", TOTAL), "t02": ("finished", TOTAL)}
-    before |= {"t03": ("stopped", RUNGS[0])}
-    assert ends(out) == before | {"t04": ("failed", 0)}
+    return train
+
+
+def test_what_is_worse_than_the_median_stops_also_when_it_is_tried_again_later(
+    corpus: Path, tmp_path: Path
+) -> None:
+    median = {"kind": "median", "first": 0.25, "every": 0.5, "least": 1}
+    space, mended = space_of(corpus, [5, 8, 13], median), tmp_path / "mended"
+    trainable = failing_once(13, mended)
+    out = sweep(space, tmp_path / "out", trainable=trainable)
+    before = dict.fromkeys(("t00", "t01"), ("finished", TOTAL)) | {"t02": ("stopped", RUNGS[0])}
+    assert ends(out) == before | {"t03": ("failed", 0)}
     mended.touch()
-    sweep(space, out, trainable=train, retry_failed=True)
-    (late,) = rows(out, "evaluations", split="dev", step=RUNGS[0], trial_id="t04")
-    assert late["cer"] > sorted(cer)[1], "worse than the median of the three before it"
-    assert ends(out) == before | {"t04": ("stopped", RUNGS[0])}
+    sweep(space, out, trainable=trainable, retry_failed=True)
+    assert ends(out) == before | {"t03": ("stopped", RUNGS[0])}
+    found = rows(out, "evaluations", split="dev", step=RUNGS[0])
+    cer = {row["trial_id"]: row["cer"] for row in found}
+    assert cer["t02"] > cer["t01"], "which was the only one before it, so the median"
+    assert cer["t03"] > (cer["t01"] + cer["t02"]) / 2
 
 
 def waiting_pair() -> Train:
@@ -448,12 +448,12 @@ def waiting_pair() -> Train:
 
 
 def test_a_trial_that_stops_does_not_strand_one_that_waits_for_its_stage(
-    corpus: Path, whole: Path, tmp_path: Path
+    corpus: Path, tmp_path: Path
 ) -> None:
     space = build_space(
         {
             "name": "tones",
-            "question": "A second event?",
+            "question": "When is the second event?",
             "base": base_of(corpus),
             "search": {
                 "sampler": {"kind": "grid"},
@@ -461,27 +461,27 @@ def test_a_trial_that_stops_does_not_strand_one_that_waits_for_its_stage(
                 "scheduler": ASHA,
                 "set": {f"adaptation.{key}": one for key, one in EVENT.items()},
                 "space": {
-                    "seed": {"choice": [5, 8]},
-                    "adaptation.at_steps": {"choice": [[2], [2, 20]]},
+                    "seed": {"choice": [9, 8]},
+                    "adaptation.at_steps": {"choice": [[2, 20], [2, 24]]},
                 },
             },
         }
     )
-    out = sweep(
-        space, tmp_path / "out", share_stages=True, max_concurrent=2, trainable=waiting_pair()
-    )
+    options = {"share_stages": True, "max_concurrent": 2, "trainable": waiting_pair()}
+    out = sweep(space, tmp_path / "out", **options)
     # The two of seed 8 are one run until step 20: the second waits for the first, which stops.
+    (recovery,) = rows(out, "recoveries", trial_id="t04")
+    assert recovery["recovered"]
+    rung = min(rung for rung in RUNGS if rung >= recovery["step"])
     finished = dict.fromkeys(("t00", "t01", "t02", "t03"), ("finished", TOTAL))
-    stopped = dict.fromkeys(("t04", "t05"), ("stopped", RUNGS[0]))
+    stopped = dict.fromkeys(("t04", "t05"), ("stopped", rung))
     assert ends(out) == finished | stopped
     known = {row["trial_id"]: row for row in open_results(out).table("trials").to_pylist()}
-    assert known["t05"]["shared_from"] == "t04"
-    assert known["t05"]["executed_steps"] == 0
-    for table in ("steps", "evaluations", "recoveries", "adaptations"):
-        alone = [row for row in rows(whole, table, trial_id="t03") if row["step"] <= RUNGS[0]]
-        for trial in ("t04", "t05"):
-            found = rows(out, table, trial_id=trial)
-            assert found == [{**row, "trial_id": trial} for row in alone], (trial, table)
+    assert (known["t05"]["shared_from"], known["t05"]["executed_steps"]) == ("t04", 0)
+    assert known["t04"]["executed_steps"] == rung - 2
+    for table in set(TABLES) - {"trials"}:
+        expected = [{**row, "trial_id": "t05"} for row in rows(out, table, trial_id="t04")]
+        assert rows(out, table, trial_id="t05") == expected, table
 
 
 def drive(corpus: Path, out: Path) -> None:
