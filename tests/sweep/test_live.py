@@ -276,7 +276,7 @@ def test_a_stopped_trial_keeps_what_it_had_reached_and_a_promoted_one_is_said_to
     assert said[:3] == [
         "t01 running   delta 0.2",
         "t01 stopped   others were better at step 9 of 36",
-        "t01 promoted  goes on from 25 %: it is no longer to be stopped",
+        "t01 promoted  goes on from 25 %: by now it would not be stopped",
     ]
 
 

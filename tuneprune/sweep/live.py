@@ -128,7 +128,7 @@ class LiveTable:
             self._say(f"{trial_id} running   {trial.settings}")
         elif trial.status == "stopped":
             done = f"{100 * trial.fraction:.0f} %"
-            self._say(f"{trial_id} promoted  goes on from {done}: it is no longer to be stopped")
+            self._say(f"{trial_id} promoted  goes on from {done}: by now it would not be stopped")
         trial.status, trial.reason = "running", ""
 
     def waiting(self, trial_id: str, reason: str = "") -> None:
