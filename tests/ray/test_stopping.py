@@ -283,7 +283,6 @@ def said_in(study: optuna.Study) -> list[Any]:
     ]
 
 
-@pytest.mark.timeout(120)
 def test_a_sweep_that_was_killed_between_two_rungs_has_the_same_verdicts(
     corpus: Path, judged: Path, by_hand: ByHand, tmp_path: Path
 ) -> None:
@@ -305,7 +304,7 @@ def test_a_sweep_that_was_killed_between_two_rungs_has_the_same_verdicts(
 
 
 def killing(driver: int, seed: int, at: int) -> Train:
-    """Return a training that kills a process group where a trial is at a step, itself first."""
+    """Return a training that kills a process group, and itself, at a step of one trial."""
 
     def train(config, context, *, writer, checkpoint_dir, progress=False, steering=None):  # type: ignore[no-untyped-def]
         import os
