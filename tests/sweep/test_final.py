@@ -224,3 +224,9 @@ def test_seeds_that_can_not_be_compared_say_why(repeated):
     )
     text = shown(render_outcome(dataclasses.replace(repeated, over_seeds=alone)))
     assert "Not compared over seeds: no seed has two finished runs" in text
+
+
+def test_trials_that_were_stopped_are_counted_as_such(outcome):
+    counts = {"finished": 5, "failed": 1, "stopped": 3}
+    text = shown(render_outcome(dataclasses.replace(outcome, counts=counts)))
+    assert "1 failed, 5 finished, 3 stopped early in 5 min 10 s." in text

@@ -250,3 +250,39 @@ def test_the_first_objective_is_what_is_shown(settings):
     text = shown(table.render())
     assert "multiply-adds/s" in text
     assert re.search(r"t01 .* 2,500,000,000 best", text)
+
+
+STOP = {"status": "stopped", "reason": "others were better at step 9 of 36", "step": 9}
+STOP |= {"total_steps": 36}
+
+
+def test_a_stopped_trial_keeps_what_it_had_reached_and_a_promoted_one_is_said_to_go_on(space):
+    console = Console(width=100, file=io.StringIO())
+    table = LiveTable(space, console)
+    trial = named("t01", {"adaptation.delta": 0.2})
+    table.started(trial)
+    table.progressed("t01", {"step": 9.0, "total_steps": 36.0, "dev_wer": 0.5})
+    table.ended("t01", STOP)
+    line = r"t01 +others were better at step 9 of 36 +stopped .* 25 % +50\.0 %"
+    assert re.search(line, shown(table.render()))
+    assert "1 of 31 trials" in shown(table.render())
+    table.started(trial)
+    text = shown(table.render())
+    assert re.search(r"t01 +delta 0\.2 +running .* 25 % +50\.0 %", text)
+    assert "0 of 31 trials" in text
+    table.ended("t01", {"status": "finished", "dev_wer": 0.4})
+    assert re.search(r"t01 +delta 0\.2 +finished .* 100 % +40\.0 % best", shown(table.render()))
+    said = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert said[:3] == [
+        "t01 running   delta 0.2",
+        "t01 stopped   others were better at step 9 of 36",
+        "t01 promoted  goes on from 25 %: by now it would not be stopped",
+    ]
+
+
+def test_a_trial_that_was_stopped_before_a_sweep_was_cut_off_is_shown_as_stopped(space):
+    table = LiveTable(space, Console(width=100, quiet=True))
+    table.known(named("t01", {"adaptation.delta": 0.2}), STOP)
+    text = shown(table.render())
+    assert re.search(r"t01 +others were better at step 9 of 36 +stopped .* 25 % +-", text)
+    assert "1 of 31 trials" in text

@@ -321,3 +321,26 @@ def test_a_trial_that_decides_by_scores_nobody_takes_for_it_waits_for_no_trunk()
     alone = trial_config(15, new_score_weight=0.123)
     assert sharing.goal(alone, TRUNK, 0) is None
     assert sharing.goal(alone, TRUNK.after("x"), 15) == 100
+
+
+def test_what_was_running_when_a_sweep_was_cut_off_goes_on_before_what_it_lets_promote(tmp_path):
+    rungs = Rungs(tmp_path / "rungs")
+    for trial_id, value in [("t0", 0.3), ("t1", 0.4), ("t2", 0.4)]:
+        rungs.record(25, trial_id, value)
+    ends = {"t0": FINISHED, "t1": {"status": "stopped", "step": 25}, "t2": None}
+    earlier = {name: Earlier(attempt=0, executed_steps=25, ended=end) for name, end in ends.items()}
+    names = Names(4)
+    queue = TrialQueue(
+        names,
+        share=lambda proposal: None,
+        earlier=earlier,
+        store=StageStore(tmp_path / "stages"),
+        claims=Claims(tmp_path / "claims"),
+        promotions=Promotions(scheduler=Asha(first=0.25, factor=2), rungs=rungs),
+        most_open=1,
+    )
+    order = []
+    while not queue.is_done:
+        order.append(queue.next().proposal.trial_id)
+        queue.ended(order[-1], FINISHED)
+    assert order == ["t2", "t1", "t3"], "as it would have been without the cut"

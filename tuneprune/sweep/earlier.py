@@ -30,7 +30,7 @@ def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlie
         trials = open_results(out).table("trials")
     except ResultsError:  # cut off before its first row
         return {}
-    known = ("status", "reason", "step", *METRICS)
+    known = ("status", "reason", "step", "total_steps", *METRICS)
     columns = ["trial_id", "attempt", "executed_steps", *known]
     return {
         row["trial_id"]: Earlier(

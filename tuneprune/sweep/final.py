@@ -17,6 +17,8 @@ from tuneprune.sweep.outcome import SweepOutcome, settings_of
 from tuneprune.sweep.over_seeds import TrialRow
 from tuneprune.sweep.wording import cut, duration, percent, points, short
 
+_ENDS = {"stopped": "stopped early"}
+
 
 def print_outcome(outcome: SweepOutcome, console: Console) -> None:
     """Print the screen that ends a sweep. Commands are not wrapped: they are to be copied."""
@@ -161,7 +163,8 @@ def _failures(failures: Sequence[TrialRow]) -> list[Text]:
 
 
 def _summary(outcome: SweepOutcome) -> Text:
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    counts = {_ENDS.get(status, status): count for status, count in outcome.counts.items()}
+    ended = ", ".join(f"{count} {how}" for how, count in sorted(counts.items()))
     return Text(f"{ended} in {duration(outcome.seconds)}. Tables: {shown_path(outcome.path)}")
 
 

@@ -28,7 +28,8 @@ from tuneprune.sweep.wording import (
 )
 
 _BAR_WIDTH = 12
-_STYLES = {"running": "cyan", "finished": "green", "diverged": "red", "failed": "red"}
+_STYLES = {"running": "cyan", "finished": "green", "stopped": "yellow"}
+_STYLES |= {"diverged": "red", "failed": "red"}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -52,6 +53,25 @@ class _Trial:
     @property
     def has_ended(self) -> bool:
         return self.status not in ("running", "waiting")
+
+    @property
+    def done(self) -> float:
+        """The share of its work that is done: nothing is left of one that has stopped."""
+        return 1.0 if self.has_ended else self.fraction
+
+    def ended(self, metrics: Mapping[str, Any]) -> None:
+        """Take note of how it ended; the bar of one that was stopped stays where that was."""
+        self.status, self.metrics = metrics.get("status", "failed"), metrics
+        self.fraction = self.fraction if self.status == "stopped" else 1.0
+        if self.status != "finished":
+            self.reason = " ".join((metrics.get("reason") or "unknown").split())
+
+    def progressed(self, metrics: Mapping[str, Any], objective: str) -> None:
+        step, total = metrics.get("step"), metrics.get("total_steps")
+        if step is not None and total:
+            self.fraction = step / total
+        value = metrics.get(objective)
+        self.value = self.value if value is None else value
 
 
 class LiveTable:
@@ -100,13 +120,16 @@ class LiveTable:
         self._total = num_runs
 
     def started(self, proposal: Proposal) -> None:
-        """Take note of a trial that begins, or goes on."""
+        """Take note of a trial that begins, or goes on, be it after it was stopped."""
         trial_id = proposal.trial_id
-        if trial_id in self._trials:
-            self._trials[trial_id].status = "running"
-            return
-        trial = self._trials[trial_id] = self._shown_as(proposal)
-        self._say(f"{trial_id} running   {trial.settings}")
+        trial = self._trials.get(trial_id)
+        if trial is None:
+            trial = self._trials[trial_id] = self._shown_as(proposal)
+            self._say(f"{trial_id} running   {trial.settings}")
+        elif trial.status == "stopped":
+            done = f"{100 * trial.fraction:.0f} %"
+            self._say(f"{trial_id} promoted  goes on from {done}: by now it would not be stopped")
+        trial.status, trial.reason = "running", ""
 
     def waiting(self, trial_id: str, reason: str = "") -> None:
         """Take note of a trial that waits for another one, or for a new process."""
@@ -117,25 +140,19 @@ class LiveTable:
     def known(self, proposal: Proposal, metrics: Mapping[str, Any]) -> None:
         """Take note of a trial that ended before this sweep was gone on with."""
         trial = self._trials[proposal.trial_id] = self._shown_as(proposal)
-        trial.status, trial.fraction = metrics["status"], 1.0
-        trial.value, trial.metrics = metrics.get(self._metric), metrics
-        trial.reason = " ".join((metrics.get("reason") or "").split())
+        trial.progressed(metrics, self._metric)
+        trial.ended(metrics)
         self._before += 1.0
 
     def progressed(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of an evaluation of a running trial."""
-        trial = self._trials.setdefault(trial_id, _Trial())
-        step, total = metrics.get("step"), metrics.get("total_steps")
-        if step is not None and total:
-            trial.fraction = step / total
-        trial.value = metrics.get(self._metric, trial.value)
+        self._trials.setdefault(trial_id, _Trial()).progressed(metrics, self._metric)
 
     def ended(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         """Take note of how a trial ended; it may have done so before it started."""
         self.progressed(trial_id, metrics)
         trial = self._trials[trial_id]
-        trial.status = metrics.get("status", "failed")
-        trial.fraction, trial.metrics = 1.0, metrics
+        trial.ended(metrics)
         line = f"{trial_id} {trial.status:<9} "
         if trial.status == "finished":
             value = f"{self._title} {shown_metric(self._metric, trial.value)}"
@@ -145,7 +162,6 @@ class LiveTable:
             against += f", not kept: {broken}" if broken else ""
             self._say(f"{line}{value}{against}   {self._overall(self._trials)}")
         else:
-            trial.reason = " ".join(metrics.get("reason", "unknown").split())
             self._say(line + trial.reason)
 
     def render(self) -> RenderableType:
@@ -227,7 +243,7 @@ class LiveTable:
 
     def _overall(self, trials: Mapping[str, _Trial]) -> str:
         ended = sum(trial.has_ended for trial in trials.values())
-        done = sum(trial.fraction for trial in trials.values())
+        done = sum(trial.done for trial in trials.values())
         done_now, left = done - self._before, self._total - done
         elapsed_s = time.monotonic() - self._began
         text = f"{ended} of {self._total} trials, {duration(elapsed_s)}"

@@ -72,6 +72,7 @@ class TrialQueue:
         self._proposer = proposer
         self._share = share
         self._earlier = earlier
+        self._not_taken = set(earlier)
         self._store = store
         self._claims = claims
         self._promotions = promotions
@@ -166,15 +167,16 @@ class TrialQueue:
     def _open_another(self) -> bool:
         """Open a trial that is promoted, else one that is proposed; return whether there is one.
 
-        What ended before is noted one at a time, for any of it may be promoted.
+        What ended before is noted one at a time, for any of it may be promoted. What an earlier
+        process has begun comes before all promotions: it was running when they came up.
         """
-        while not self._promote():
+        while self._not_taken or not self._promote():
             if self._most_open is not None and len(self._open) >= self._most_open:
                 return False
             proposal = self._proposer.propose()
             if proposal is None:
                 self._all_proposed = self._proposer.is_exhausted
-                return False
+                return self._promote()
             if self._take(proposal):
                 return True
         return True
@@ -182,6 +184,7 @@ class TrialQueue:
     def _take(self, proposal: Proposal) -> bool:
         """Open a trial, unless it ended before; return whether it did not."""
         earlier = self._earlier.get(proposal.trial_id)
+        self._not_taken.discard(proposal.trial_id)
         trial = _Trial(
             proposal=proposal,
             attempt=0 if earlier is None else earlier.attempt + 1,

@@ -251,8 +251,8 @@ def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: T
 
 
 def _tidy(out: Path) -> None:
-    """Remove what only a sweep that runs has a use for."""
-    for name in ("stages", "claims", "rungs"):
+    """Remove what only a sweep that runs has a use for; a trial that is retried has for rungs."""
+    for name in ("stages", "claims"):
         shutil.rmtree(out / name, ignore_errors=True)
 
 

@@ -52,7 +52,8 @@ class Steering(Protocol):
     def stops(self, step: int, wer: float, cer: float) -> bool:
         """Return whether the run stops after an evaluation; its last checkpoint is there.
 
-        It is not asked between an event and the recovery of the training loss.
+        It is not asked between an event and the recovery of the training loss, nor for that
+        evaluation later: others would be compared with at other steps.
 
         Args:
             step: finished steps.
