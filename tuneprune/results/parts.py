@@ -8,6 +8,7 @@ folder may hold either or both. Parts are read first, so rows that move from par
 while someone reads are not missed.
 """
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,15 +28,21 @@ class _BadFileError(Exception):
 class TableFiles:
     """The files of one table in one sweep folder; reads again only what is new.
 
+    Args:
+        root: the folder.
+        table: which one.
+        only: names of parts to read; None: all.
+
     Attributes:
         problems: what is wrong with each file that the last read skipped.
     """
 
-    def __init__(self, root: Path, table: str) -> None:
+    def __init__(self, root: Path, table: str, *, only: re.Pattern[str] | None = None) -> None:
         self.problems: dict[Path, str] = {}
         self._folder = root / "parts" / table
         self._parquet = root / "tables" / f"{table}.parquet"
         self._table = table
+        self._only = only
         self._parts: dict[Path, pa.Table] = {}
         self._compacted: pa.Table | None = None
         self._compacted_mark: tuple[int, ...] = ()
@@ -66,6 +73,8 @@ class TableFiles:
             self.problems[self._folder] = f"can not be listed ({error.strerror})"
             found = []
         for path in found:
+            if self._only is not None and not self._only.fullmatch(path.name):
+                continue
             rows = before[path] if path in before else self._try(path)
             if rows is not None:
                 self._parts[path] = rows

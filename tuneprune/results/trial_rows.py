@@ -1,16 +1,18 @@
 """All rows of one trial so far: kept beside a stage of it, and given to a trial that goes on there.
 
-Of every table but ``trials``, which says how a trial itself stands.
+The table ``trials`` says how a trial itself stands, and its row is never another's.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tuneprune.results.parts import list_files, read_file
+from tuneprune.errors import ResultsError
+from tuneprune.results.parts import TableFiles, read_file
 from tuneprune.results.schema import TABLES, UNIT_KEYS
 from tuneprune.results.settle import settle
 from tuneprune.results.writer import TableWriter, write_part
@@ -22,21 +24,42 @@ _SHARED = tuple(table for table in TABLES if table != "trials")
 _OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
 
 
-def rows_of_trial(root: Path, trial_id: str) -> TrialRows:
+def rows_of_trial(root: Path, trial_id: str, *, whole: bool = True) -> TrialRows:
     """Return the rows that a trial has written to the parts of a sweep's folder.
 
     Only its own files are read, however many trials there are.
 
+    Args:
+        root: the folder.
+        trial_id: the trial.
+        whole: refuse to go without a damaged file.
+
     Raises:
-        ResultsError: a newer version of tuneprune wrote them.
+        ResultsError: a newer version of tuneprune wrote them, or one is damaged.
     """
+    found = {table: _own_rows(root, trial_id, table, whole=whole) for table in _SHARED}
+    return {table: rows for table, rows in found.items() if rows is not None}
+
+
+def trial_row(root: Path, trial_id: str) -> dict[str, Any] | None:
+    """Return the row of a trial in the trials table, if it has written one that can be read.
+
+    Raises:
+        ResultsError: a newer version of tuneprune wrote it.
+    """
+    rows = _own_rows(root, trial_id, "trials", whole=False)
+    return None if rows is None else rows.to_pylist()[0]
+
+
+def _own_rows(root: Path, trial_id: str, table: str, *, whole: bool) -> pa.Table | None:
     name = re.compile(rf"{re.escape(trial_id)}-\d+-[0-9a-f]{{8}}-\d+\.arrow")
-    found: dict[str, pa.Table] = {}
-    for table in _SHARED:
-        paths = [p for p in list_files(root / "parts" / table) if name.fullmatch(p.name)]
-        if paths:
-            found[table] = settle(table, pa.concat_tables(read_file(p, table) for p in paths))
-    return found
+    files = TableFiles(root, table, only=name)
+    rows = files.read()
+    rows = rows.filter(pc.equal(rows["trial_id"], trial_id))  # a Parquet file is of all trials
+    if whole and files.problems:
+        path, problem = next(iter(files.problems.items()))
+        raise ResultsError("results", path, problem)
+    return settle(table, rows) if rows.num_rows else None
 
 
 def rows_until(step: int, rows: TrialRows) -> TrialRows:
