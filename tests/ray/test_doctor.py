@@ -30,7 +30,11 @@ def space_over(corpus: Path, *overrides: str):
             "base": tone_config(corpus, *overrides).model_dump(mode="json"),
             "search": {
                 "sampler": {"kind": "grid"},
-                "set": {"adaptation.method": "grow_drop", "adaptation.scorer": "taylor"},
+                "set": {
+                    "adaptation.method": "grow_drop",
+                    "adaptation.scorer": "taylor",
+                    "adaptation.score_every_steps": 1,
+                },
                 "space": {
                     "adaptation.at": {"choice": [0.3]},
                     "adaptation.delta": {"choice": [0.1]},

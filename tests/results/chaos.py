@@ -15,7 +15,7 @@ from collections import Counter
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
-from tuneprune.results.compact import compact
+from tuneprune.results.compaction import compact
 from tuneprune.results.reader import Results
 from tuneprune.results.writer import TableWriter
 

@@ -8,7 +8,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compact import compact
+from tuneprune.results.compaction import compact
 from tuneprune.results.folders import Folder, LocalFolder, RemoteFolder, folder_at
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.reader import open_results
@@ -76,9 +76,7 @@ def test_a_file_whose_writing_fails_is_not_there(folder: Folder) -> None:
     assert folder.names("parts") == []
 
 
-def write_trial(
-    folder: Folder | str, trial_id: str, wer: float, *, sweep_id: str = "s"
-) -> None:
+def write_trial(folder: Folder | str, trial_id: str, wer: float, *, sweep_id: str = "s") -> None:
     with TableWriter(folder, sweep_id=sweep_id, trial_id=trial_id, attempt=0, seed=0) as writer:
         for step in range(3):
             writer.add("evaluations", step=step, split="dev", wer=wer, **COUNTS)

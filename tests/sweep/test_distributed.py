@@ -87,13 +87,29 @@ def test_ray_keeps_no_checkpoint_and_a_run_goes_on_from_its_last_one(tmp_path, m
     reports = []
     monkeypatch.setattr(ray_train.ray.train, "report", lambda *a, **b: reports.append((a, b)))
     context = RayTrainContext.__new__(RayTrainContext)
-    context._checkpoint_dir = tmp_path / "run"
+    context._checkpoint_dir, context._least = tmp_path / "run", None
     assert context.resume_from() is None
     for name in ("last-00000010", "last-00000020", "best-00000030"):
         (tmp_path / "run" / name).mkdir(parents=True)
     assert context.resume_from() == tmp_path / "run" / "last-00000020"
     context.report({"dev_wer": 0.5}, tmp_path / "run" / "last-00000020")
     assert reports == [(({"dev_wer": 0.5},), {})]
+
+
+def test_rank_0_begins_nothing_anew_where_it_does_not_see_what_was_there(
+    tmp_path, monkeypatch, refusal
+):
+    context = RayTrainContext.__new__(RayTrainContext)
+    context._checkpoint_dir, context._least = tmp_path, "last-00000020"
+    assert "is not seen from the machine of rank 0" in refusal(context.resume_from)
+    (tmp_path / "last-00000010").mkdir()
+    assert "last-00000020: is not seen" in refusal(context.resume_from)
+    monkeypatch.setattr(ray_train, "find_checkpoint", lambda folder, role: None)  # an old listing
+    (tmp_path / "last-00000020").mkdir()
+    assert context.resume_from() == tmp_path / "last-00000020"
+    monkeypatch.undo()
+    (tmp_path / "last-00000030").mkdir()
+    assert context.resume_from() == tmp_path / "last-00000030"
 
 
 MISMATCH = (

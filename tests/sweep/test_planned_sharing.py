@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from tuneprune.distributed.cluster import NodeResources
+from tuneprune.errors import ConfigError
 from tuneprune.sweep import dry_run as module
 from tuneprune.sweep.dry_run import DryRun, dry_run
 from tuneprune.sweep.dry_run_screen import render_dry_run
@@ -37,7 +38,11 @@ def grid(corpus: Path, fields: dict[str, list[Any]], *overrides: str) -> Space:
             "base": tone_config(corpus, *overrides).model_dump(mode="json"),
             "search": {
                 "sampler": {"kind": "grid"},
-                "set": {"adaptation.method": "grow_drop", **shared},
+                "set": {
+                    "adaptation.method": "grow_drop",
+                    "adaptation.score_every_steps": 1,
+                    **shared,
+                },
                 "space": {f"adaptation.{name}": {"choice": one} for name, one in fields.items()},
             },
         }
@@ -101,17 +106,20 @@ def test_steps_of_events_say_nothing_without_a_corpus(tmp_path: Path) -> None:
     assert "times are given in steps" in shown_tree(plan)[0]
 
 
-def test_events_beyond_the_end_are_a_problem(tones: Path) -> None:
-    plan = dry_run(grid(tones, {"at_steps": [[6], [5000]], "delta": [0.1]}))
-    assert not plan.ready
-    text = " ".join(screen(plan))
-    assert "adaptation.at_steps = 5000: t02 has about" in text
+def test_events_beyond_the_end_are_refused(tones: Path) -> None:
+    space = grid(tones, {"at_steps": [[6], [5000]], "delta": [0.1]})
+    total = total_steps(space.base, prepare(space.base))
+    field = r"search\.space\.adaptation\.at_steps = \[5000\]"
+    with pytest.raises(ConfigError, match=rf"{field}: must be below {total}, the steps"):
+        dry_run(space)
 
 
-def test_a_corpus_that_can_not_be_trained_on_so_is_a_problem(tones: Path) -> None:
-    plan = dry_run(grid(tones, FRACTIONS, "training.batch_frames=16"))
+def test_a_corpus_that_can_not_be_trained_on_so_is_a_problem(tmp_path: Path) -> None:
+    make_tone_corpus(tmp_path)
+    space = grid(tmp_path, FRACTIONS, "corpus.train_split=none")
+    plan = dry_run(space)
     assert not plan.ready
-    assert any("training.batch_frames = 16" in line for line in plan.inputs)
+    assert any("corpus.train_split = 'none'" in line for line in plan.inputs)
 
 
 def test_without_sharing_all_is_trained_and_no_stage_is_kept(tones: Path) -> None:

@@ -137,11 +137,11 @@ def test_a_trial_that_paused_waits_for_whoever_is_at_its_history(tmp_path):
     after = TRUNK.after("the same outcome")
     assert sweep.claims.take(after, "t1")
     sweep.trials["t2"].at = (after, 20)
-    sweep.queue.paused("t2", executed_steps=7)
+    sweep.queue.paused("t2")
     assert sweep.next() is None
     sweep.publish(after, 100)
     segment = sweep.queue.next()
-    assert (segment.proposal.trial_id, segment.number, segment.executed_steps) == ("t2", 1, 7)
+    assert (segment.proposal.trial_id, segment.number) == ("t2", 1)
 
 
 def test_what_nobody_publishes_is_not_waited_for(tmp_path):
@@ -210,8 +210,8 @@ def test_what_ended_before_the_sweep_was_cut_off_is_told_and_not_trained(tmp_pat
     Claims(tmp_path / "claims").take(TRUNK, "t0")
     known = []
     earlier = {
-        "t0": Earlier(attempt=0, executed_steps=100, ended=FINISHED),
-        "t1": Earlier(attempt=2, executed_steps=30, ended=None),
+        "t0": Earlier(attempt=0, ended=FINISHED),
+        "t1": Earlier(attempt=2, ended=None),
     }
     sweep = Sweep(
         tmp_path,
@@ -220,7 +220,7 @@ def test_what_ended_before_the_sweep_was_cut_off_is_told_and_not_trained(tmp_pat
         on_known=lambda proposal, metrics: known.append(proposal.trial_id),
     )
     segment = sweep.queue.next()
-    assert (segment.proposal.trial_id, segment.attempt, segment.executed_steps) == ("t1", 3, 30)
+    assert (segment.proposal.trial_id, segment.attempt) == ("t1", 3)
     assert (known, sweep.names.heard) == (["t0"], [("t0", "finished")])
 
 
@@ -246,12 +246,12 @@ def test_a_stopped_trial_goes_on_once_it_is_among_the_best(tmp_path):
         assert queue.next().proposal.trial_id == trial_id
         rungs.record(25, trial_id, value)
         stops = trial_id == "t1"  # of two, the second; of three, the best two go on
-        stopped = {"status": "stopped", "step": 25, "executed_steps": 20}
+        stopped = {"status": "stopped", "step": 25}
         status = stopped if stops else FINISHED
         queue.ended(trial_id, status)
     segment = queue.next()
     assert (segment.proposal.trial_id, segment.number) == ("t1", 1)
-    assert (segment.attempt, segment.executed_steps) == (1, 20)
+    assert segment.attempt == 1
     queue.ended("t1", FINISHED)
     assert queue.next().proposal.trial_id == "t3"
     queue.ended("t3", FINISHED)
@@ -268,7 +268,7 @@ def test_what_stopped_before_the_sweep_was_cut_off_may_still_be_promoted(tmp_pat
         rungs.record(25, trial_id, value)
     stopped = {"status": "stopped", "step": 25}
     ends = {"t0": FINISHED, "t1": stopped, "t2": stopped}
-    earlier = {name: Earlier(attempt=0, executed_steps=25, ended=end) for name, end in ends.items()}
+    earlier = {name: Earlier(attempt=0, ended=end) for name, end in ends.items()}
     queue = TrialQueue(
         Names(3),
         share=lambda proposal: None,
@@ -301,9 +301,7 @@ def test_a_sweep_is_not_done_while_there_may_be_more_to_propose(tmp_path):
 @pytest.mark.parametrize("trunk", [None, "b" * 16])
 def test_a_segment_travels_as_plain_values(trunk):
     proposal = Proposal(trial_id="t3", number=3, values={"a.b": [1, 2]}, replicate_of="t1", seed=5)
-    segment = Segment(
-        proposal=proposal, number=2, attempt=1, executed_steps=40, trunk=trunk, total_steps=90
-    )
+    segment = Segment(proposal=proposal, number=2, attempt=1, trunk=trunk, total_steps=90)
     assert Segment.from_config(segment.to_config()) == segment
 
 
@@ -328,7 +326,7 @@ def test_what_was_running_when_a_sweep_was_cut_off_goes_on_before_what_it_lets_p
     for trial_id, value in [("t0", 0.3), ("t1", 0.4), ("t2", 0.4)]:
         rungs.record(25, trial_id, value)
     ends = {"t0": FINISHED, "t1": {"status": "stopped", "step": 25}, "t2": None}
-    earlier = {name: Earlier(attempt=0, executed_steps=25, ended=end) for name, end in ends.items()}
+    earlier = {name: Earlier(attempt=0, ended=end) for name, end in ends.items()}
     names = Names(4)
     queue = TrialQueue(
         names,

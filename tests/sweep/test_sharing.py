@@ -17,7 +17,7 @@ from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import trunk_of
-from tuneprune.sweep.shared_run import SharedRun, SharedSteering, train_shared
+from tuneprune.sweep.shared_run import SharedSteering, train_shared
 from tuneprune.sweep.sharing import SharedTrial, Sharing
 from tuneprune.sweep.stages import StageStore
 from tuneprune.testing.tones import tone_config
@@ -108,30 +108,32 @@ class Sweep:
             done = self.train(name)
             self.claims.release(name)
             self.between()
-            self.steps[name] = self.steps.get(name, 0) + done.executed_steps
-            if done.summary is None:
+            if done is None:
                 waiting.append(name)
             else:
-                ended[name] = done.summary
+                ended[name] = done
         return ended
 
     def between(self) -> None:
         """Do what happens to the stages between two trials: nothing."""
 
-    def train(self, name: str) -> SharedRun:
+    def train(self, name: str) -> RunSummary | None:
         trial = self.trials[name]
         keys = {"sweep_id": "s", "trial_id": name, "attempt": 0, "seed": trial.config.seed}
         with TableWriter(self.out, **keys) as writer:
 
             def train_on(steering: SharedSteering) -> RunSummary:
                 start = find_checkpoint(trial.checkpoint_dir, "last")
-                return train(
+                before = read_checkpoint(start).step if start is not None else 0
+                done = train(
                     trial.config,
                     LocalContext(device=torch.device("cpu"), checkpoint=start),
                     writer=writer,
                     checkpoint_dir=trial.checkpoint_dir,
                     steering=steering,
                 )
+                self.steps[name] = self.steps.get(name, 0) + done.step - before
+                return done
 
             return train_shared(trial, writer, train_on)
 

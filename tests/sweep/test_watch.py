@@ -178,10 +178,10 @@ def test_all_have_ended_when_each_has_however_often_it_is_told(watch, task, queu
 
 def test_a_trial_that_waits_has_not_ended(watch, queue, proposer, tmp_path):
     watch.on_trial_start(trial=tune_trial(), **INFO)
-    trial = tune_trial(status="waiting", executed_steps=12)
+    trial = tune_trial(status="waiting")
     watch.on_trial_complete(trial=trial, **INFO)
     segment = queue.next()
-    assert (segment.proposal.trial_id, segment.executed_steps) == ("t01", 12)
+    assert (segment.proposal.trial_id, segment.number) == ("t01", 1)
     watch.stop_running()
     assert not (tmp_path / "parts").exists(), "nothing is recorded of what does not run"
     assert proposer.heard == {}

@@ -71,15 +71,23 @@ def load_plugins(config: Adaptation) -> dict[str, str]:
     return {name: source_fingerprint(one) for name, one in named.items() if is_plugin(name)}
 
 
-def check_settings(config: Adaptation, modules: Sequence[PrunableModule], total_steps: int) -> None:
+def check_settings(
+    config: Adaptation, modules: Sequence[PrunableModule], total_steps: int | None
+) -> None:
     """Refuse settings that do not suit this model and length of training, before it begins.
+
+    Args:
+        config: settings of the method.
+        modules: what the model is made of before training.
+        total_steps: optimizer steps of the whole run; None: not known, and only what needs no
+            length is looked at, which of a plug-in is nothing.
 
     Raises:
         ConfigError: naming the setting and what would do.
     """
     if isinstance(config, GrowDropConfig):
         check_grow_drop(config, modules, total_steps=total_steps)
-    elif isinstance(config, PluginMethod):
+    elif isinstance(config, PluginMethod) and total_steps is not None:
         check_plugin_method(config, modules, total_steps=total_steps)
 
 

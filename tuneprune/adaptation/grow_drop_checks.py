@@ -19,20 +19,28 @@ LEAST_TRAINED_STEPS = 2
 
 
 def check_grow_drop(
-    config: GrowDropConfig, modules: Sequence[PrunableModule], *, total_steps: int
+    config: GrowDropConfig, modules: Sequence[PrunableModule], *, total_steps: int | None
 ) -> None:
     """Refuse settings that would do nothing, or decide on next to nothing, in this very run.
 
     Args:
         config: settings of the method.
         modules: those of the model before training.
-        total_steps: optimizer steps of the whole run.
+        total_steps: optimizer steps of the whole run; None: not known, and nothing of times is
+            looked at.
 
     Raises:
         ConfigError: ``delta`` is above 0 but no event could move a group, whatever the scores; an
             event is beyond the end or falls on the step of another; or there is but one scored
             step before an event.
     """
+    if total_steps is not None:
+        _check_times(config, total_steps)
+    if config.delta > 0:
+        _check_moves(config, modules)
+
+
+def _check_times(config: GrowDropConfig, total_steps: int) -> None:
     steps = event_steps(config, total_steps)
     if steps[-1] >= total_steps:
         remedy = f"must be below {total_steps}, the steps of the run"
@@ -43,8 +51,6 @@ def check_grow_drop(
     if config.rewarm and not round(config.rewarm * total_steps):
         remedy = f"is not one of the run's {total_steps} steps; leave it out"
         raise ConfigError("adaptation.rewarm", config.rewarm, remedy)
-    if config.delta > 0:
-        _check_moves(config, modules)
 
 
 def _check_apart(config: GrowDropConfig, events: Sequence[int], total_steps: int) -> None:

@@ -23,6 +23,7 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from tuneprune.config import RunConfig
 from tuneprune.distributed.failures import first_failure
+from tuneprune.errors import ResourceError
 from tuneprune.results.writer import TableWriter
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import RunContext
@@ -65,7 +66,10 @@ class Train(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerTask:
-    """All that a worker is told. It travels to the workers by Ray's own serialisation."""
+    """All that a worker is told. It travels to the workers by Ray's own serialisation.
+
+    ``least`` is the checkpoint that there was when workers were asked for; None: there was none.
+    """
 
     config: RunConfig
     out: Path
@@ -77,6 +81,7 @@ class WorkerTask:
     train: Train
     segment: int
     steering: Steering | None
+    least: str | None
 
     @property
     def checkpoint_dir(self) -> Path:
@@ -94,14 +99,20 @@ class WorkerTask:
 
 
 class RayTrainContext:
-    """One worker of a Ray Train run."""
+    """One worker of a Ray Train run.
 
-    def __init__(self, checkpoint_dir: Path) -> None:
+    Args:
+        checkpoint_dir: of the run.
+        least: name of a checkpoint that is there, or a later one; None: there may be none.
+    """
+
+    def __init__(self, checkpoint_dir: Path, *, least: str | None = None) -> None:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = get_device()
         self._checkpoint_dir = checkpoint_dir
+        self._least = least
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
         """Hand the metrics on. Ray hears of no checkpoint: it lies where it belongs already."""
@@ -111,8 +122,18 @@ class RayTrainContext:
         """Return the run's last checkpoint: of an earlier attempt, or of workers that died.
 
         A run that begins anew has an empty folder, so it finds none.
+
+        Raises:
+            ResourceError: this machine does not see what was there before the workers began.
         """
-        return find_checkpoint(self._checkpoint_dir, "last")
+        found = find_checkpoint(self._checkpoint_dir, "last")
+        if self._least is None or (found is not None and found.name >= self._least):
+            return found
+        least = self._checkpoint_dir / self._least
+        if not least.is_dir():  # asked for by name, also what an old listing lacks may be there
+            remedy = "is not seen from the machine of rank 0; use one storage for all machines"
+            raise ResourceError("checkpoint", least, remedy)
+        return least
 
 
 def run_workers(
@@ -156,6 +177,7 @@ def run_workers(
         ray.train.TrainingFailedError: Ray itself failed.
         KeyboardInterrupt: Ctrl-C; workers run on until Ray is shut down.
     """
+    last = find_checkpoint(out.absolute() / "checkpoints" / trial_id, "last")
     task = WorkerTask(
         config=config,
         out=out.absolute(),
@@ -167,6 +189,7 @@ def run_workers(
         train=train,
         segment=segment,
         steering=steering,
+        least=last.name if last is not None else None,
     )
     trainer = _trainer(task, use_gpu=use_gpu)
     try:
@@ -232,7 +255,7 @@ def _worker(settings: dict[str, WorkerTask]) -> dict[str, object]:
     """Train one rank, and return the summary as plain values."""
     task = settings["task"]
     os.chdir(task.folder)  # relative paths of the config are those of whoever started the run
-    context = RayTrainContext(task.checkpoint_dir)
+    context = RayTrainContext(task.checkpoint_dir, least=task.least)
     with task.writer() if context.rank == 0 else nullcontext() as writer:
         summary = task.train(
             task.config,

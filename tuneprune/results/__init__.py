@@ -1,7 +1,7 @@
 """Results of sweeps as Arrow tables: written by trials, read by people and programs."""
 
+from tuneprune.results.compaction import compact
 from tuneprune.results.compare import Comparison, compare_trials, paired_bootstrap, wer_interval
-from tuneprune.results.compact import compact
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.plots import plot_allocation, plot_learning_curves

@@ -109,7 +109,8 @@ def folder_at(place: str | Path | Folder) -> Folder:
         system, path = pafs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ResultsError("results", text, f"is no URI that can be opened ({reason})") from None
+        remedy = f"is no URI that can be opened ({reason})"
+        raise ResultsError("results", _without_keys(text), remedy) from None
     if urlsplit(text).scheme in _LOCAL_SCHEMES:
         return LocalFolder(Path(path))
     return RemoteFolder(system, path, shown=text)
@@ -197,10 +198,10 @@ class RemoteFolder:
     def __init__(self, system: pafs.FileSystem, path: str, *, shown: str | None = None) -> None:
         self._system = system
         self._path = path.rstrip("/")
-        self._shown = shown or path
+        self._shown = _without_keys(shown or path)
 
     def __str__(self) -> str:
-        return self._shown.split("?")[0]  # what follows may hold a key
+        return self._shown
 
     @property
     def name(self) -> str:
@@ -274,6 +275,13 @@ class RemoteFolder:
         selector = pafs.FileSelector(self._at(below), allow_not_found=True)
         found: list[pafs.FileInfo] = _in_one_line(lambda: self._system.get_file_info(selector))
         return found
+
+
+def _without_keys(uri: str) -> str:
+    """Return a URI without its options and its user, which may hold keys."""
+    scheme, separator, rest = uri.split("?")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[-1]}{slash}{path}"
 
 
 def _in_one_line(act: Callable[[], Any]) -> Any:

@@ -1,14 +1,16 @@
 """All rows of one trial so far: kept beside a stage of it, and given to a trial that goes on there.
 
-Of every table but ``trials``, which says how a trial itself stands.
+The table ``trials`` says how a trial itself stands, and its row is never another's.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tuneprune.errors import ResultsError
 from tuneprune.results.folders import LocalFolder
 from tuneprune.results.parts import TableFiles
 from tuneprune.results.schema import TABLES, UNIT_KEYS
@@ -22,16 +24,40 @@ _SHARED = tuple(table for table in TABLES if table != "trials")
 _OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
 
 
-def rows_of_trial(root: Path, trial_id: str) -> TrialRows:
-    """Return the rows that a trial has written to a sweep's folder.
+def rows_of_trial(root: Path, trial_id: str, *, whole: bool = True) -> TrialRows:
+    """Return the rows that a trial has written to the parts of a sweep's folder.
 
-    Of parts only its own are read, however many trials there are.
+    Only its own files are read, however many trials there are.
+
+    Args:
+        root: the folder.
+        trial_id: the trial.
+        whole: refuse to go without a damaged file.
 
     Raises:
-        ResultsError: a newer version of tuneprune wrote them.
+        ResultsError: a newer version of tuneprune wrote them, or one is damaged.
     """
-    found = {table: TableFiles(root, table).read_trial(trial_id) for table in _SHARED}
-    return {table: settle(table, rows) for table, rows in found.items() if rows.num_rows}
+    found = {table: _own_rows(root, trial_id, table, whole=whole) for table in _SHARED}
+    return {table: rows for table, rows in found.items() if rows is not None}
+
+
+def trial_row(root: Path, trial_id: str) -> dict[str, Any] | None:
+    """Return the row of a trial in the trials table, if it has written one that can be read.
+
+    Raises:
+        ResultsError: a newer version of tuneprune wrote it.
+    """
+    rows = _own_rows(root, trial_id, "trials", whole=False)
+    return None if rows is None else rows.to_pylist()[0]
+
+
+def _own_rows(root: Path, trial_id: str, table: str, *, whole: bool) -> pa.Table | None:
+    files = TableFiles(root, table)
+    rows = files.read_trial(trial_id)
+    if whole and files.problems:
+        name, problem = next(iter(files.problems.items()))
+        raise ResultsError("results", root / name, problem)
+    return settle(table, rows) if rows.num_rows else None
 
 
 def rows_until(step: int, rows: TrialRows) -> TrialRows:

@@ -50,6 +50,7 @@ class TableWriter:
     ) -> None:
         _check_name("sweep_id", sweep_id)
         _check_name("trial_id", trial_id)
+        self.trial_id = trial_id
         self._folder = folder_at(root)
         self._keys = {
             "sweep_id": sweep_id,

@@ -16,7 +16,7 @@ from pathlib import Path
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes
 from tuneprune.distributed.nodes import NoAnswer, ask_nodes
-from tuneprune.errors import ResourceError, ResultsError
+from tuneprune.errors import ConfigError, ResourceError, ResultsError
 from tuneprune.sweep.disk import CheckpointSize, CheckpointSizes, checkpoints_bytes
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.findings import Finding, ok, problem, raise_problem
@@ -61,7 +61,8 @@ def examine(space: Space | None, *, out: Path, max_concurrent: int | None = None
     labels, sizes = check_labels(space)
     needed = memory = stages = None
     if sizes is not None:
-        stages = dry_run(space).sharing.stages_bytes
+        settings, stages = _check_settings(space)
+        labels.append(settings)
         needed = checkpoints_bytes(space, sizes)
         memory = _state_bytes(sizes(baseline_config(space)), resources) if resources else None
     return [
@@ -175,6 +176,16 @@ def _wait_for(path: Path, token: str, deadline: float) -> str | None:
         if found == token or time.monotonic() > deadline:
             return found
         time.sleep(0.05)
+
+
+def _check_settings(space: Space) -> tuple[Finding, int | None]:
+    """Look whether trials can be trained as they are set; return also the bytes of their stages."""
+    try:
+        found = dry_run(space).sharing
+    except ConfigError as error:
+        return problem("settings", error), None
+    said = "no trial that is known beforehand fails before its first step"
+    return ok("settings", said), found.stages_bytes
 
 
 def _check_fit(space: Space, limit: int | None) -> tuple[Finding, TrialResources | None]:

@@ -20,6 +20,8 @@ from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel, plan_ex
 from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
+from tuneprune.sweep.run_checks import refuse_impossible
+from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge
 from tuneprune.sweep.space import (
     Space,
     baseline_config,
@@ -50,7 +52,7 @@ class DryRun:
         sharing: what runs share, and what they take; of a sampler, more runs than are shown.
         step_time_s: seconds a step, as an earlier run took.
         stages_gb: 10^9 bytes that stages may take.
-        inputs: corpora and lexicons, and whether they are there.
+        inputs: corpora and lexicons, and whether they are there; runs that would fail, and why.
         ready: nothing is missing, as far as can be seen from here.
     """
 
@@ -89,18 +91,21 @@ def dry_run(
         step_time_s: seconds a step, as an earlier run took; None: not known.
 
     Raises:
-        ConfigError: a draw of the sampler makes no run, a plug-in can not be used, or the limit is
-            below 1.
+        ConfigError: a draw of the sampler makes no run, a plug-in can not be used, trials would end
+            before they begin (see ``refuse_impossible``), or the limit is below 1.
     """
     check_plugins(space)
+    steps_of = ExpectedSteps()
+    judge = RunJudge(steps_of)
+    refuse_impossible(space, judge)
     known = GridProposer(space).runs if space.is_grid else _draws(space)
     shown = len(space.baselines) + len(space.search.first) + DRAWS
     runs = known if space.is_grid else known[:shown]
     configs = [(run, _config(space, run)) for run in runs]
-    counted = [(run.trial_id, config) for run, config in configs]
-    sharing = plan_shared_steps(
-        space, counted + _more(space, known[len(runs) :]), share_stages=share_stages
-    )
+    drawn = [(run.trial_id, config) for run, config in configs]
+    drawn += _more(space, known[len(runs) :])
+    counted, failing = _told_apart(judge, drawn)
+    sharing = plan_shared_steps(space, counted, steps_of=steps_of, share_stages=share_stages)
     models: dict[str, PlannedModel] = {}
     exchanges: dict[str, PlannedExchange] = {}
     problems: dict[str, None] = {}
@@ -130,7 +135,7 @@ def dry_run(
         sharing=sharing,
         step_time_s=step_time_s,
         stages_gb=stages_gb,
-        inputs=(*inputs, *problems),
+        inputs=(*inputs, *failing, *problems),
         ready=fits and there and not problems,
     )
 
@@ -152,6 +157,20 @@ def _more(space: Space, runs: Iterable[Proposal]) -> list[tuple[str, RunConfig]]
         except ConfigError:  # such a trial fails, and costs no step
             continue
     return found
+
+
+def _told_apart(
+    judge: RunJudge, runs: Iterable[tuple[str, RunConfig]]
+) -> tuple[list[tuple[str, RunConfig]], list[str]]:
+    """Return the runs that would be trained, and a line for each that would fail before."""
+    trained, failing = [], []
+    for name, config in runs:
+        error = judge.refusal(config)
+        if error is None:
+            trained.append((name, config))
+        else:
+            failing.append(f"{name} would fail: {error}")
+    return trained, failing
 
 
 def _config(space: Space, run: Proposal) -> RunConfig:

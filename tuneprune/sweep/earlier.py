@@ -31,11 +31,10 @@ def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlie
     except ResultsError:  # cut off before its first row
         return {}
     known = ("status", "reason", "step", "total_steps", *METRICS)
-    columns = ["trial_id", "attempt", "executed_steps", *known]
+    columns = ["trial_id", "attempt", *known]
     return {
         row["trial_id"]: Earlier(
             attempt=row["attempt"],
-            executed_steps=row["executed_steps"] or 0,
             ended={name: row[name] for name in known}
             if row["status"] in ends and row["reason"] != INTERRUPTED
             else None,

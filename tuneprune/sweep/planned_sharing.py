@@ -7,18 +7,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tuneprune.adaptation import Watch, event_steps
+from tuneprune.adaptation import Watch
 from tuneprune.config import GrowDropConfig, RunConfig
 from tuneprune.data.corpus import is_corpus, open_corpus
-from tuneprune.errors import ConfigError, TunepruneError
+from tuneprune.errors import TunepruneError
 from tuneprune.sweep.disk import CheckpointSizes
 from tuneprune.sweep.history import History, trunk_of
 from tuneprune.sweep.preparation import preparation_of
+from tuneprune.sweep.run_judge import StepsOf
 from tuneprune.sweep.sharing import Sharing
 from tuneprune.sweep.sharing_plan import RunLength, plan_sharing, possible_runs
 from tuneprune.sweep.space import Space
 from tuneprune.sweep.stage_tree import StageTree, TreeRun, stage_tree
-from tuneprune.training.expected import expected_steps
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
 
 NOMINAL_STEPS = 100_000
@@ -39,7 +39,7 @@ class PlannedSharing:
         longest_steps: of the longest run.
         checkpoint_bytes: of all runs of the sweep, counted here or not.
         stages_bytes: of all stages of the sweep, at most.
-        problems: what is wrong with corpus or times.
+        problems: what is wrong with corpora.
     """
 
     counted: int
@@ -53,22 +53,27 @@ class PlannedSharing:
 
 
 def plan_shared_steps(
-    space: Space, runs: Sequence[tuple[str, RunConfig]], *, share_stages: bool = True
+    space: Space,
+    runs: Sequence[tuple[str, RunConfig]],
+    *,
+    steps_of: StepsOf,
+    share_stages: bool = True,
 ) -> PlannedSharing:
     """Return what runs of a space share.
 
     Args:
         space: whose runs they are; what trials are told of each other depends on all it can make.
-        runs: by name: all of a grid, else those that were drawn.
+        runs: by name: all of a grid, else those that were drawn; none that is known to fail.
+        steps_of: of a run.
         share_stages: trials share anything.
     """
-    lengths = _Lengths()
+    lengths = _Lengths(steps_of)
     sizes = CheckpointSizes(_labels)
     lengths.look_at(config for _, config in runs)
     steps = {name: lengths(config).total_steps for name, config in runs}
     sizes_of = {name: sizes(config) for name, config in runs}
     of_runs = sum(size.of_run for size in sizes_of.values())
-    problems = [*lengths.problems, *_beyond(runs, steps)]
+    problems = lengths.problems
     why_not, tree = "", None
     if lengths.any_unknown and any(_in_steps(config) for _, config in runs):
         why_not = "times are given in steps, and without the corpus a run's length is not known"
@@ -91,7 +96,8 @@ def plan_shared_steps(
 class _Lengths:
     """Lengths of runs by their corpora; nominal ones where a corpus is missing or unfit."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps_of: StepsOf) -> None:
+        self._steps_of = steps_of
         self.any_unknown = False
         self.problems: list[str] = []
         self._known: dict[str, RunLength] = {}
@@ -117,7 +123,7 @@ class _Lengths:
         steps, fingerprint = None, str(path)
         try:
             if not self.any_unknown:
-                steps = expected_steps(config)
+                steps = self._steps_of(config)
             fingerprint = open_corpus(path).fingerprint if is_corpus(path) else str(path)
         except TunepruneError as error:
             self.problems.append(str(error))
@@ -134,19 +140,6 @@ def _labels(config: RunConfig) -> int:
 
 def _in_steps(config: RunConfig) -> bool:
     return isinstance(config.adaptation, GrowDropConfig) and config.adaptation.at_steps is not None
-
-
-def _beyond(runs: Sequence[tuple[str, RunConfig]], steps: dict[str, int]) -> list[str]:
-    """Return what is wrong with events that are given as steps, a line for each run."""
-    found = []
-    for name, config in runs:
-        if not isinstance(config.adaptation, GrowDropConfig):
-            continue
-        last = event_steps(config.adaptation, steps[name])[-1]
-        if _in_steps(config) and last >= steps[name]:
-            remedy = f"{name} has about {steps[name]:,} steps; events must be before its end"
-            found.append(str(ConfigError("adaptation.at_steps", last, remedy)))
-    return found
 
 
 def _tree_runs(

@@ -28,7 +28,6 @@ class _Trial:
 
     proposal: Proposal
     attempt: int
-    executed_steps: int
     shared: SharedTrial | None
     segments: int = 0
     deaths: int = 0
@@ -110,9 +109,8 @@ class TrialQueue:
         """Take note that a trial was evaluated."""
         self._is_news = True
 
-    def paused(self, trial_id: str, executed_steps: int) -> None:
+    def paused(self, trial_id: str) -> None:
         """Take note of a segment that ended where somebody else is at what comes next."""
-        self._open[trial_id].executed_steps = executed_steps
         self._rest(trial_id)
 
     def died(self, trial_id: str, step: float) -> bool:
@@ -133,7 +131,6 @@ class TrialQueue:
         """Take note of how a trial ended."""
         self._rest(trial_id)
         trial = self._open.pop(trial_id)
-        trial.executed_steps = metrics.get("executed_steps", trial.executed_steps)
         self._close(trial, metrics)
 
     def _begin(self, trial: _Trial) -> Segment:
@@ -142,7 +139,6 @@ class TrialQueue:
             proposal=trial.proposal,
             number=trial.segments,
             attempt=trial.attempt,
-            executed_steps=trial.executed_steps,
             trunk=sharing.trunk.trunk if sharing else None,
             total_steps=sharing.total_steps if sharing else 0,
         )
@@ -188,7 +184,6 @@ class TrialQueue:
         trial = _Trial(
             proposal=proposal,
             attempt=0 if earlier is None else earlier.attempt + 1,
-            executed_steps=0 if earlier is None else earlier.executed_steps,
             shared=self._share(proposal),
         )
         if earlier is None or earlier.ended is None:

@@ -9,8 +9,11 @@ from typing import Any
 
 from tuneprune.config import RunConfig
 from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.spent import NOTHING, Spent, read_spent
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.summary import RunSummary
+
+_SPENT = ("executed_steps", "setup_s", "train_s", "shared_from")
 
 INTERRUPTED = "interrupted"
 """The reason of a trial that an interrupt has stopped, which goes on with the same command."""
@@ -30,7 +33,7 @@ class TrialRecord:
         values: searched settings by dotted path; empty for a baseline or a single run.
         is_baseline: True for the run that the others are compared with.
         replicate_of: the trial that this one repeats with another seed, if any.
-        executed_steps: that the trial has trained itself before.
+        spent: what the trial has done before.
     """
 
     def __init__(
@@ -41,43 +44,58 @@ class TrialRecord:
         values: Mapping[str, Any],
         is_baseline: bool,
         replicate_of: str | None = None,
-        executed_steps: int = 0,
+        spent: Spent = NOTHING,
     ) -> None:
         self._writer = writer
-        self._step = 0
+        self._step = spent.step
         self._known: dict[str, Any] = {
             "is_baseline": is_baseline,
             "replicate_of": replicate_of,
             "settings": json.dumps(dict(values), sort_keys=True),
             "method": config.adaptation.method if config else None,
             "config": json.dumps(config.model_dump(mode="json")) if config else None,
-            "executed_steps": executed_steps,
+            **{name: getattr(spent, name) for name in _SPENT},
         }
 
-    def started(self) -> None:
-        """Say that the trial is running."""
+    def started(self, step: int = 0) -> None:
+        """Say that the trial is running, from the step of its last checkpoint on."""
+        self._step = step
         self._write("running")
 
     def progressed(self, step: float) -> None:
         """Remember, without writing it, how many steps are known to be finished."""
         self._step = max(self._step, int(step))
 
-    def executed(self, steps: int, *, shared_from: str | None) -> None:
-        """Remember, without writing it, what the trial has trained itself, and what others have.
+    def adopted(self, shared_from: str, step: int) -> None:
+        """Say that the trial goes on from a stage of another one: what comes now is its own."""
+        self._known["shared_from"] = shared_from
+        self._step = step
+        self._write("running")
+
+    def trained(self, summary: RunSummary, *, before: int) -> None:
+        """Remember, without writing it, what the trial has trained itself.
 
         Args:
-            steps: trained since the record was made.
-            shared_from: the trial whose stage it has last gone on from, if any.
+            summary: of this stretch.
+            before: steps that were finished when it began.
         """
-        self._known["executed_steps"] += steps
-        if shared_from is not None:
-            self._known["shared_from"] = shared_from
+        known = self._known
+        known["executed_steps"] += summary.step - before
+        known["setup_s"] = (known["setup_s"] or 0.0) + summary.setup_s
+        known["train_s"] = (known["train_s"] or 0.0) + summary.train_s
+        self._step = summary.step
 
-    @property
-    def executed_steps(self) -> int:
-        """Return the steps that the trial has trained itself, as far as known."""
-        steps: int = self._known["executed_steps"]
-        return steps
+    def recount(self, out: Path) -> None:
+        """Remember, without writing it, what the rows of a stretch that was cut off say of it.
+
+        Args:
+            out: folder of the sweep.
+        """
+        self._writer.flush()
+        spent = read_spent(out, self._writer.trial_id)
+        self.progressed(spent.step)
+        if spent.executed_steps > self._known["executed_steps"]:
+            self._known |= {name: getattr(spent, name) for name in _SPENT}
 
     def paused(self, step: int) -> None:
         """Say that the trial waits for what another one trains."""
@@ -90,13 +108,12 @@ class TrialRecord:
             (checkpoint_dir / summary.checkpoint).as_posix() if summary.checkpoint else None
         )
         self._step = summary.step
+        self._known |= {name: self._known[name] or 0.0 for name in ("setup_s", "train_s")}
         self._write(
             summary.status,
             total_steps=summary.total_steps,
             best_step=summary.best_step,
             unrecovered_events=summary.unrecovered_events,
-            train_s=summary.train_s,
-            setup_s=summary.setup_s,
             checkpoint=checkpoint,
             reason=early_end(summary),
             **metrics_of(summary),

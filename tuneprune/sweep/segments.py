@@ -15,7 +15,6 @@ class Segment:
         proposal: the trial.
         number: segments of this trial before, in this process.
         attempt: processes of the trial that were cut off before.
-        executed_steps: that the trial has trained itself before.
         trunk: hash of the trial's history before its first event; None: it shares nothing.
         total_steps: of the run; 0 if it shares nothing, which is when nobody needs to know.
     """
@@ -23,7 +22,6 @@ class Segment:
     proposal: Proposal
     number: int = 0
     attempt: int = 0
-    executed_steps: int = 0
     trunk: str | None = None
     total_steps: int = 0
 
@@ -55,7 +53,7 @@ class Segment:
         return cls(proposal=proposal, number=config["segment"], **more)
 
 
-_NAMES = ("attempt", "executed_steps", "trunk", "total_steps")
+_NAMES = ("attempt", "trunk", "total_steps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +62,8 @@ class Earlier:
 
     Args:
         attempt: the highest one.
-        executed_steps: that it has trained itself.
         ended: how it ended; None, if it is to go on.
     """
 
     attempt: int
-    executed_steps: int
     ended: Mapping[str, Any] | None

@@ -5,7 +5,7 @@ somebody else is at what it would do next.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +28,13 @@ from tuneprune.training.checkpoint import (
 from tuneprune.training.summary import RunSummary
 
 
-@dataclass(kw_only=True, slots=True)
-class SharedRun:
-    """What a trial has done in one go.
-
-    Args:
-        summary: how the run ended, as if it had been this trial's alone, but for the seconds; None
-            while it waits for what another one trains.
-        executed_steps: steps that it has trained itself.
-        shared_from: the trial whose stage it has last gone on from, if any.
-    """
-
-    summary: RunSummary | None = None
-    executed_steps: int = 0
-    shared_from: str | None = None
-
-
 def train_shared(
     trial: SharedTrial,
     writer: TableWriter,
     train: Callable[["SharedSteering"], RunSummary],
-) -> SharedRun:
+    *,
+    on_adopted: Callable[[str, int], None] = lambda source, step: None,
+) -> RunSummary | None:
     """Train a trial to its end, or until it meets what another one trains.
 
     Args:
@@ -56,10 +42,14 @@ def train_shared(
         writer: of its rows; it is flushed before anything is published.
         train: trains it from its last checkpoint under a steering. It is not called if another
             trial of the same history has finished.
+        on_adopted: is told of every stage that it goes on from: whose it is, and its step.
+
+    Returns:
+        How the run ended, as if it had been this trial's alone, but for the seconds, which are
+        those of the last call of ``train``; None, where it waits for what another one trains.
     """
-    run = SharedRun()
     refused: set[Path] = set()  # what is damaged may be somebody else's, and stay
-    while run.summary is None:
+    while True:
         stage = trial.next_stage()
         if stage is not None and stage.path not in refused:
             opened = trial.store.open(stage)
@@ -74,21 +64,19 @@ def train_shared(
                     raise
                 continue
             trial.copy_rungs(notes["by"], until=opened.step, is_end="summary" in notes)
-            run.shared_from = notes["by"]
+            on_adopted(notes["by"], opened.step)
             if "summary" in notes:
                 ended = RunSummary(**notes["summary"])
-                run.summary = replace(ended, setup_s=0.0, train_s=0.0)
+                return replace(ended, setup_s=0.0, train_s=0.0)
             continue
-        history, before = trial.place()
+        history, _ = trial.place()
         if trial.goal() is not None and not trial.claims.take(history, trial.trial_id):
-            break
+            return None
         steering = SharedSteering(trial, history)
         summary = train(steering)
         assert summary.total_steps == trial.sharing.total_steps, "as it was computed beforehand"
-        run.executed_steps += summary.step - before
         if summary.status != "paused":
-            run.summary = summary
-    return run
+            return summary
 
 
 def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:

@@ -20,14 +20,20 @@ class Sharers:
         space: of the sweep.
         prepared: by what decides over it; None and nothing at all for trials that share nothing.
         resources: of a trial.
+        lengths: of runs on what was prepared, where some are computed already.
     """
 
     def __init__(
-        self, space: Space, prepared: Mapping[str, Prepared | None], resources: TrialResources
+        self,
+        space: Space,
+        prepared: Mapping[str, Prepared | None],
+        resources: TrialResources,
+        *,
+        lengths: RunLengths | None = None,
     ) -> None:
         known = {key: one for key, one in prepared.items() if one is not None}
         self._device = "cuda" if resources.use_gpu else "cpu"
-        self._length_of = RunLengths(known)
+        self._length_of = lengths or RunLengths(known)
         self.plan = None
         if known:
             self.plan = plan_sharing(possible_runs(space), self._length_of, device=self._device)

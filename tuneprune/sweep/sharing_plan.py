@@ -60,6 +60,10 @@ class RunLengths:
         self._prepared = prepared
         self._known: dict[str, RunLength] = {}
 
+    def knows(self, config: RunConfig) -> bool:
+        """Return whether the corpus of a run is one of those that are ready."""
+        return preparation_of(config) in self._prepared
+
     def __call__(self, config: RunConfig) -> RunLength:
         of_no_weight = {"adaptation": NoAdaptation(), "optim": OptimConfig()}
         key = config.model_copy(update=of_no_weight).fingerprint()

@@ -29,6 +29,7 @@ from tuneprune.sweep.interrupts import interruptible
 from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.records import TrialRecord, saved_step
 from tuneprune.sweep.resources import check_this_machine, plan_resources
+from tuneprune.sweep.spent import read_spent
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import prepare, train
@@ -146,19 +147,24 @@ def _recorded(
     with TableWriter(
         out, sweep_id=sweep_id, trial_id=TRIAL_ID, attempt=attempt, seed=config.seed
     ) as writer:
-        record = TrialRecord(writer, config, values={}, is_baseline=False)
-        record.started()
+        spent = read_spent(out, TRIAL_ID)
+        record = TrialRecord(writer, config, values={}, is_baseline=False, spent=spent)
+        before = saved_step(_checkpoint_dir(out))
+        record.started(before)
         try:
             with interruptible(_way_on(out)):
                 summary = _train(config, out, sweep_id, attempt, writer, use_gpu=use_gpu)
         except Interrupted:
             record.progressed(saved_step(_checkpoint_dir(out)))
+            record.recount(out)
             record.lost("stopped", "interrupted")
             raise
         except Exception as error:
             record.progressed(saved_step(_checkpoint_dir(out)))
+            record.recount(out)
             record.failed(error)
             raise
+        record.trained(summary, before=before)
         record.ended(summary, checkpoint_dir=Path("checkpoints") / TRIAL_ID)
     return summary
 

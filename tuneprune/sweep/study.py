@@ -19,7 +19,7 @@ from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster, this_machine
 from tuneprune.distributed.ray_train import DRIVER_CPUS, Train
 from tuneprune.errors import ConfigError, ResultsError
-from tuneprune.results.compact import compact
+from tuneprune.results.compaction import compact
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.doctor import refuse_unfit_cluster
 from tuneprune.sweep.earlier import earlier_replicates, earlier_trials, has_failed
@@ -43,9 +43,12 @@ from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.queue import TrialQueue
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
+from tuneprune.sweep.run_checks import refuse_impossible
+from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge, exact_steps
 from tuneprune.sweep.rungs import Promotions
 from tuneprune.sweep.search import QueueSearcher, make_proposer
 from tuneprune.sweep.sharers import Sharers
+from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.sweep.space import Space, configs_to_prepare
 from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.sweep.task import SweepTask
@@ -117,6 +120,8 @@ def run_sweep(
         if there is not None:
             check_plugin_sources(path, plugins)
         check_this_machine(space.base.training, limit=max_concurrent)
+        if there is None and prepare is None:
+            refuse_impossible(space, RunJudge(ExpectedSteps()))
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         ray = ExitStack()
         with interruptible("interrupted outside the trials; the same command goes on"), ray:
@@ -125,6 +130,11 @@ def run_sweep(
                 plan_resources(space.base.training, cluster_nodes(), limit=max_concurrent)
                 refuse_unfit_cluster(space, out=path, prepared={}, begun=there is not None)
             prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
+            lengths = RunLengths({key: one for key, one in prepared.items() if one is not None})
+            if (
+                there is None and None not in prepared.values()
+            ):  # now also with the lengths that recordings really have
+                refuse_impossible(space, RunJudge(exact_steps(lengths)))
             with ray_cluster():
                 resources = plan_resources(
                     space.base.training, cluster_nodes(), limit=max_concurrent
@@ -135,7 +145,9 @@ def run_sweep(
                 if there is None:
                     there = begin_sweep(path, contents, plugins)
                     held.enter_context(sole_use(path))
-                sharers = Sharers(space, prepared if share_stages else {}, resources)
+                sharers = Sharers(
+                    space, prepared if share_stages else {}, resources, lengths=lengths
+                )
                 task = SweepTask(
                     space=space,
                     sweep_id=there.sweep_id,

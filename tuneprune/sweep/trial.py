@@ -23,6 +23,7 @@ from tuneprune.sweep.records import TrialRecord, early_end, metrics_of, saved_st
 from tuneprune.sweep.rungs import JudgedSteering
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.shared_run import train_shared
+from tuneprune.sweep.spent import read_spent
 from tuneprune.sweep.task import SweepTask
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.context import LocalContext
@@ -44,18 +45,20 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
         os.chdir(task.folder)
         config = task.config(segment.proposal)
         writer = _writer(task, segment, config)
-        record = _record(segment, config, writer)
-        record.started()
+        record = _record(task, segment, config, writer)
+        record.started(saved_step(task.checkpoint_dir(segment.proposal.trial_id)))
         summary = _train(task, segment, config, writer, record)
         if summary is None:
             record.paused(saved_step(task.checkpoint_dir(segment.proposal.trial_id)))
-            return {"status": "waiting", "executed_steps": record.executed_steps}
+            return {"status": "waiting"}
         record.ended(summary, checkpoint_dir=Path("checkpoints") / segment.proposal.trial_id)
     except WorkerDiedError as error:
         return {"status": "died", "reason": str(error)}
     except Exception as error:
-        return {"status": "failed", "reason": (record or record_of(task, segment)).failed(error)}
-    return {**_last_metrics(summary), "executed_steps": record.executed_steps}
+        record = record or record_of(task, segment)
+        record.recount(task.out)
+        return {"status": "failed", "reason": record.failed(error)}
+    return _last_metrics(summary)
 
 
 def record_of(task: SweepTask, segment: Segment) -> TrialRecord:
@@ -64,17 +67,19 @@ def record_of(task: SweepTask, segment: Segment) -> TrialRecord:
         config = task.config(segment.proposal)
     except ConfigError:
         config = None
-    return _record(segment, config, _writer(task, segment, config))
+    return _record(task, segment, config, _writer(task, segment, config))
 
 
-def _record(segment: Segment, config: RunConfig | None, writer: TableWriter) -> TrialRecord:
+def _record(
+    task: SweepTask, segment: Segment, config: RunConfig | None, writer: TableWriter
+) -> TrialRecord:
     return TrialRecord(
         writer,
         config,
         values=segment.proposal.values,
         is_baseline=segment.proposal.is_baseline,
         replicate_of=segment.proposal.replicate_of,
-        executed_steps=segment.executed_steps,
+        spent=read_spent(task.out, segment.proposal.trial_id),
     )
 
 
@@ -97,17 +102,26 @@ def _train(
     record: TrialRecord,
 ) -> RunSummary | None:
     """Train a trial to its end, or until it has to wait for another one; None then."""
-    train = partial(_train_alone, task, segment, config, writer, record)
+    train = partial(_train_recorded, task, segment, config, writer, record)
     shared = task.shared(segment.proposal, trunk=segment.trunk, total_steps=segment.total_steps)
     if shared is None:
         judge = task.judge(segment.proposal, config)
-        before = saved_step(task.checkpoint_dir(segment.proposal.trial_id))
-        summary = train(None if judge is None else JudgedSteering(judge))
-        record.executed(summary.step - before, shared_from=None)
-        return summary
-    done = train_shared(shared, writer, train)
-    record.executed(done.executed_steps, shared_from=done.shared_from)
-    return done.summary
+        return train(None if judge is None else JudgedSteering(judge))
+    return train_shared(shared, writer, train, on_adopted=record.adopted)
+
+
+def _train_recorded(
+    task: SweepTask,
+    segment: Segment,
+    config: RunConfig,
+    writer: TableWriter,
+    record: TrialRecord,
+    steering: Steering | None,
+) -> RunSummary:
+    before = saved_step(task.checkpoint_dir(segment.proposal.trial_id))
+    summary = _train_alone(task, segment, config, writer, record, steering)
+    record.trained(summary, before=before)
+    return summary
 
 
 def _train_alone(

@@ -79,7 +79,7 @@ class TrialWatch(tune.Callback):
         trial_id = segment.proposal.trial_id
         if metrics.get("status") == "waiting":
             self._running.pop(trial_id, None)
-            self._queue.paused(trial_id, metrics["executed_steps"])
+            self._queue.paused(trial_id)
             self._view.waiting(trial_id)
         elif metrics.get("status") == "died":
             self._died(segment, metrics["reason"])

@@ -29,7 +29,7 @@ class RunContext(Protocol):
         """Hand on the scalars of an evaluation. Called equally often on every rank."""
 
     def resume_from(self) -> Path | None:
-        """Return the checkpoint folder to go on from, if there is one."""
+        """Return the checkpoint folder to go on from, if there is one. Rank 0 is asked."""
 
 
 class LocalContext:

@@ -7,7 +7,7 @@ from tuneprune.data.corpus import is_corpus, open_corpus
 from tuneprune.data.stated_lengths import StatedLengths
 from tuneprune.data.text import build_labels
 from tuneprune.training.batches import epoch_ends
-from tuneprune.training.prepare import long_enough
+from tuneprune.training.prepare import check_batches, long_enough
 
 
 def expected_steps(config: RunConfig) -> int | None:
@@ -16,8 +16,9 @@ def expected_steps(config: RunConfig) -> int | None:
     They are exact if recordings are as long as their corpus says, and all of one sample rate.
 
     Raises:
-        TunepruneError: the corpus can not be trained on so: a split is missing, labels can not be
-            made, or no batch holds the longest utterance.
+        CorpusError: the corpus can not be trained on so: a split is missing, or labels can not be
+            made.
+        ConfigError: no batch holds the longest utterance.
     """
     if not is_corpus(config.corpus.path):
         return None
@@ -26,5 +27,6 @@ def expected_steps(config: RunConfig) -> int | None:
     split = corpus.split(config.corpus.train_split, field="corpus.train_split")
     labels = build_labels(config.text, split.texts)
     train = long_enough(split, labels, lengths, config)
+    check_batches(train, lengths, config)
     frames = [lengths.num_frames(train.ids, speed) for speed in config.features.speed_factors]
     return int(epoch_ends(np.stack(frames), config)[-1])

@@ -69,7 +69,7 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
         check_labels(labels, split.texts, split=split.name, ids=split.ids)
     features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
     train = long_enough(splits["train"], labels, features, config)
-    _check_batches(train, features, config)
+    check_batches(train, features, config)
     if config.adaptation.method != "none":
         _check_adaptation(train, labels, features, config)
     return Prepared(
@@ -84,7 +84,12 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
 
 
 def total_steps(config: RunConfig, prepared: Prepared) -> int:
-    """Return the optimizer steps of a run on what was prepared for it."""
+    """Return the optimizer steps of a run on what was prepared for it.
+
+    Raises:
+        ConfigError: a batch does not hold the longest utterance.
+    """
+    check_batches(prepared.train, prepared.features, config)
     batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
     return batches.total_steps
 
@@ -154,11 +159,15 @@ def _features(
     )
 
 
-def _check_batches(train: Split, features: FeatureStore, config: RunConfig) -> None:
-    """Refuse a batch size into which not every utterance fits at every speed."""
+def check_batches(train: Split, lengths: Lengths, config: RunConfig) -> None:
+    """Refuse a batch size into which not every utterance fits at every speed.
+
+    Raises:
+        ConfigError: saying what it must be at least.
+    """
     longest = padded_length(
         max(
-            int(features.num_frames(train.ids, speed).max())
+            int(lengths.num_frames(train.ids, speed).max())
             for speed in config.features.speed_factors
         )
     )

@@ -8,12 +8,15 @@ which surgery replaces.
 
 import hashlib
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 from tuneprune.errors import ResourceError
 from tuneprune.training.context import RunContext
+
+T = TypeVar("T")
 
 
 def sum_gradients(model: nn.Module) -> None:
@@ -48,13 +51,14 @@ def agree(what: str, value: str, world_size: int) -> None:
         raise ResourceError(what, gathered, remedy)
 
 
-def from_rank_0(decide: Callable[[], bool], context: RunContext) -> bool:
+def from_rank_0(decide: Callable[[], T], context: RunContext) -> T:
     """Return on every rank what ``decide`` returns on rank 0; it is called there alone."""
     if context.world_size == 1:
         return decide()
-    told: list[bool] = [decide() if context.rank == 0 else False]
+    told: list[Any] = [decide() if context.rank == 0 else None]
     distributed.broadcast_object_list(told, src=0)
-    return told[0]
+    found: T = told[0]
+    return found
 
 
 def weights_fingerprint(model: nn.Module) -> str:

@@ -24,6 +24,7 @@ from tuneprune.training.loop import TrainingLoop
 from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
+from tuneprune.training.start import agreed_checkpoint
 from tuneprune.training.steering import Steering, Unsteered
 from tuneprune.training.summary import RunSummary
 
@@ -51,7 +52,8 @@ def train(
 
     Raises:
         TunepruneError: what `prepare` and `TrainingLoop` raise; or the checkpoint to go on from is
-            of other settings, another corpus, other labels or another torch.
+            of other settings, another corpus, other labels or another torch, or not the same for
+            all ranks.
     """
     began = time.perf_counter()
     steering = steering or Unsteered()
@@ -113,10 +115,10 @@ def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused", "st
 
 
 def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkpoint | None:
-    path = context.resume_from()
-    if path is None:
+    start = agreed_checkpoint(context)
+    if start is None:
         return None
-    start = read_checkpoint(path)
+    path = start.path
     if start.config.fingerprint() != config.fingerprint():
         raise CheckpointError(
             "checkpoint", path, "is of a run with other settings; start that run, or a new one"

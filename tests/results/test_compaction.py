@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compact import compact
+from tuneprune.results.compaction import compact
 from tuneprune.results.folders import LocalFolder
 from tuneprune.results.parts import TableFiles
 from tuneprune.results.reader import Results, open_results
@@ -67,7 +67,7 @@ def test_rows_of_one_trial_are_those_of_the_whole_table(sweep: Path) -> None:
 def test_a_query_for_one_trial_reads_the_row_groups_that_may_hold_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuneprune.results.compact._ROWS_A_GROUP", 10)
+    monkeypatch.setattr("tuneprune.results.compaction._ROWS_A_GROUP", 10)
     for number in range(8):
         with TableWriter(
             tmp_path, sweep_id="s", trial_id=f"t{number}", attempt=0, seed=0
@@ -127,7 +127,7 @@ def test_what_somebody_else_compacts_meanwhile_is_in_their_file(
 def test_a_large_file_is_not_written_again_for_a_few_rows(
     tmp_path: Path, trial_writer: WriteTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuneprune.results.compact._ROWS_A_GROUP", 3)
+    monkeypatch.setattr("tuneprune.results.compaction._ROWS_A_GROUP", 3)
     sizes = []
     for number in range(16):
         trial_writer(f"t{number:02d}", wers=(0.5, 0.4))
