@@ -221,7 +221,13 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("results", "list"), ("results", "show", "two"), ("results", "pool", "six")],
+    [
+        ("--help",),
+        ("results", "list"),
+        ("results", "show", "two"),
+        ("results", "pool", "six"),
+        ("results", "significance", "two"),
+    ],
     ids=" ".join,
 )
 def test_help_and_results_wait_for_neither_torch_nor_ray(

@@ -93,6 +93,13 @@ def test_a_split_that_was_not_recognised_is_refused(
         sweep_significance(open_results(tmp_path), split="tset")
 
 
+def test_several_sweeps_are_refused(tmp_path: Path, trial_writer: WriteTrial) -> None:
+    for name in ("one", "two"):
+        trial_writer("t1", folder=name, sweep_id=name, utterances=recognised(1, 2))
+    with pytest.raises(ResultsError, match=r"holds several sweeps \(one, two\); open one of them"):
+        sweep_significance(open_results(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def reference() -> Results:
     return open_results(REFERENCE / "an4_scorers_conformer")
@@ -147,7 +154,7 @@ def test_people_get_a_table_of_100_columns_and_how_to_read_it(
     notes = significance_notes(real, "test")
     assert max(map(len, [*lines, *notes.splitlines()])) <= 100
     said = " ".join(notes.split())
-    assert "bootstrap over 10 speakers." in said
+    assert "bootstrap over 10 speakers. Intervals of few speakers are too narrow:" in said
     assert "allows for all 8 tests" in said
     assert "chosen on dev, which flatters its dev WER, and reported on test" in said
     assert "better" not in said

@@ -63,6 +63,10 @@ def paired_bootstrap(
     blocks after Liu and Peng (arXiv:1912.09508): utterances of one speaker are not independent, so
     draws of utterances make an interval that is too narrow for new speakers.
 
+    Percentiles of few blocks are too narrow too: in a simulation (tests/results/test_bootstrap.py)
+    the interval holds the true difference in 94 of 100 cases with 40 blocks and more, in 92 with
+    18, in 90 with 10, and in 83 with 5.
+
     Args:
         errors_a: word errors of ``a``, [utterances].
         errors_b: word errors of ``b`` on the same utterances.

@@ -89,8 +89,12 @@ def sweep_significance(
         seed: of the draws.
 
     Raises:
-        ResultsError: nothing of the split was kept, or trials of several sweeps have one name.
+        ResultsError: nothing of the split was kept, or the results are of several sweeps.
     """
+    sweeps = sorted(set(results.table("trials")["sweep_id"].to_pylist()))
+    if len(sweeps) > 1:
+        remedy = f"holds several sweeps ({', '.join(sweeps)}); open one of them"
+        raise ResultsError("results", results.path, remedy)
     chosen = results.split_name("test") if split is None else split
     _check_split(results, chosen)
     trials = results.best(k=max(1, results.trials().num_rows), baselines=False).to_pylist()
