@@ -38,6 +38,7 @@ DOORS = {
     "optuna": ("sweep/",),
     "pyarrow": ("results/", "data/", "show.py"),
     "jiwer": ("training/wer.py",),
+    "rapidfuzz": ("results/mapsswe.py",),
     "torchaudio": ("data/", "models/transducer.py"),
     "matplotlib": ("results/",),
     "duckdb": ("results/",),

@@ -13,12 +13,10 @@ from rich.console import Console
 
 from tuneprune.errors import ResultsError
 from tuneprune.models.describe import describe_model
-from tuneprune.results.compare import paired_bootstrap
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.show import (
     allocation_yaml,
-    comparison_row,
     describe_table,
     draw_plots,
     print_answer,
@@ -200,13 +198,15 @@ def test_trials_of_several_sweeps_are_told_apart(tmp_path: Path, write: Write) -
 
 
 def test_a_comparison_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    found = paired_bootstrap([1, 3], [4, 2], [10, 10])
-    print_table(comparison_row("t01", "t00", found), "text", 100)
-    names, values = capsys.readouterr().out.splitlines()
-    assert names.split()[:6] == ["a", "b", "wer_a", "wer_b", "difference", "low"]
-    # By hand: 4 and 6 of 20 words; draws differ by -3, -1 or +1 error in 10 words.
-    assert values.split()[:9] == [
-        "t01", "t00", "20.0", "%", "30.0", "%", "-10.0", "-30.0", "+10.0",
+    numbers = {"wer_a": 0.2, "wer_b": 0.3, "difference": -0.1, "low": -0.3, "high": 0.1}
+    numbers |= {"probability_of_improvement": 0.75, "segments": 123, "z": -2.345, "p": 0.0004}
+    row = pa.Table.from_pylist([{"a": "t01", "b": "t00", **numbers}])
+    print_table(row, "text", 100)
+    *names, values = capsys.readouterr().out.splitlines()
+    assert " ".join(names).split()[-11:-5] == ["a", "b", "wer_a", "wer_b", "difference", "low"]
+    assert values.split() == [
+        "t01", "t00", "20.0", "%", "30.0", "%", "-10.0", "-30.0", "+10.0", "75.0", "%", "123",
+        "-2.35", "<0.001",
     ]  # fmt: skip
 
 

@@ -17,12 +17,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.results.compare import Comparison
 from tuneprune.results.figures import save_figure
 from tuneprune.results.formats import as_csv, as_json, as_markdown, escaped
 from tuneprune.results.layout import Column, fitted
 from tuneprune.results.plots import allocation_panels, learning_curves
 from tuneprune.results.reader import Results
+from tuneprune.results.significance_columns import shown_p
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.wording import duration, percent
 
@@ -225,12 +225,6 @@ def print_reasons(trials: pa.Table, table_format: str, width: int) -> None:
             print(text.plain)
 
 
-def comparison_row(a: str, b: str, comparison: Comparison) -> pa.Table:
-    """Return a comparison as a table of one row, rates as fractions."""
-    found = {name: [getattr(comparison, name)] for name in Comparison.__slots__}
-    return pa.table({"a": [a], "b": [b], **found})
-
-
 def print_table(
     table: pa.Table, table_format: str, width: int, *, searched: Sequence[str] = ()
 ) -> None:
@@ -361,6 +355,10 @@ def _points(fraction: float) -> str:
     return f"{100 * fraction:+.1f}"
 
 
+def _signed(number: float) -> str:
+    return f"{number:+.2f}"
+
+
 def _count(number: float) -> str:
     return f"{number:,}"
 
@@ -376,6 +374,8 @@ _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
     **dict.fromkeys(("wer_a", "wer_b", "probability_of_improvement"), percent),
     **dict.fromkeys(("difference", "low", "high"), _points),
+    "z": _signed,
+    "p": shown_p,
     **dict.fromkeys(("train_s", "setup_s"), duration),
     **dict.fromkeys(("started_s", "time_s"), _minute),
     **dict.fromkeys(("params", "prunable_params", "multiply_adds_per_s"), _count),

@@ -1,122 +1,20 @@
-"""The bootstrap against distributions that can be written down."""
+"""Two trials are compared on what both recognised, by draws of it and by its segments."""
 
-import math
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import (
-    compare_trials,
-    count_blocks,
-    paired_bootstrap,
-    usual_block,
-    wer_interval,
-)
-from tuneprune.results.reader import open_results
+from tuneprune.results.bootstrap import paired_bootstrap
+from tuneprune.results.compare import compare_trials, count_blocks, usual_block
+from tuneprune.results.reader import Results, open_results
+from tuneprune.results.writer import TableWriter
 
 WriteTrial = Callable[..., None]
 
-
-def binomial_quantile(level: float, *, n: int, p: float) -> int:
-    total = 0.0
-    for count in range(n + 1):
-        total += math.comb(n, count) * p**count * (1 - p) ** (n - count)
-        if total >= level:
-            return count
-    return n
-
-
-@pytest.mark.parametrize("wrong", [10, 30, 50])
-def test_the_interval_of_zero_one_errors_is_the_binomial_one(wrong: int) -> None:
-    # A draw of 100 one-word utterances of which a share is wrong has a binomial error count.
-    errors = [1] * wrong + [0] * (100 - wrong)
-    low, high = wer_interval(errors, [1] * 100, samples=20_000, seed=1)
-    assert low == pytest.approx(binomial_quantile(0.025, n=100, p=wrong / 100) / 100, abs=0.01)
-    assert high == pytest.approx(binomial_quantile(0.975, n=100, p=wrong / 100) / 100, abs=0.01)
-
-
-def test_two_utterances_worked_by_hand() -> None:
-    # Of 10 words each. The four equally likely draws: both the first (a 6 errors fewer), one of
-    # each twice (2 fewer), both the second (2 more): a wins in three of four.
-    answer = paired_bootstrap([1, 3], [4, 2], [10, 10], samples=20_000)
-    assert (answer.wer_a, answer.wer_b) == (0.2, 0.3)
-    assert answer.difference == pytest.approx(-0.1)
-    assert (answer.low, answer.high) == pytest.approx((-0.3, 0.1))
-    assert answer.probability_of_improvement == pytest.approx(0.75, abs=0.015)
-
-
-def test_draws_with_equal_errors_count_half() -> None:
-    # Draws: first twice (a better), one of each twice (equal), second twice (b better).
-    answer = paired_bootstrap([0, 1], [1, 0], [5, 5], samples=20_000)
-    assert answer.probability_of_improvement == pytest.approx(0.5, abs=0.015)
-    same = paired_bootstrap([3, 1, 2], [3, 1, 2], [9, 9, 9])
-    assert (same.difference, same.low, same.high) == (0, 0, 0)
-    assert same.probability_of_improvement == 0.5
-
-
-def random_counts(seed: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    words = rng.integers(1, 20, size)
-    return rng.binomial(words, 0.2), rng.binomial(words, 0.25), words
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_other_way_round_is_the_mirror_image(seed: int) -> None:
-    a, b, words = random_counts(seed, 40)
-    there, back = paired_bootstrap(a, b, words), paired_bootstrap(b, a, words)
-    assert back.difference == -there.difference
-    assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
-    total = there.probability_of_improvement + back.probability_of_improvement
-    assert total == pytest.approx(1)
-
-
-def test_a_block_is_drawn_as_if_it_were_one_utterance() -> None:
-    a, b, words = random_counts(0, 60)
-    speakers = np.repeat([f"speaker{i:02}" for i in range(20)], 3)
-    summed = [counts.reshape(20, 3).sum(axis=1) for counts in (a, b, words)]
-    assert paired_bootstrap(a, b, words, blocks=speakers) == paired_bootstrap(*summed)
-
-
-def test_blocks_widen_the_interval_where_a_speaker_repeats_the_same_errors() -> None:
-    errors, words = np.repeat([0, 2, 4, 8, 1], 40), np.full(200, 10)
-    narrow = wer_interval(errors, words)
-    wide = wer_interval(errors, words, blocks=np.repeat(np.arange(5), 40))
-    assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_a_seed_gives_the_same_numbers_however_many_are_drawn_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    a, b, words = random_counts(3, 30)
-    first = paired_bootstrap(a, b, words, samples=500, seed=4)
-    assert paired_bootstrap(a, b, words, samples=500, seed=5) != first
-    monkeypatch.setattr("tuneprune.results.compare._DRAWS_AT_ONCE", 1000)
-    assert paired_bootstrap(a, b, words, samples=500, seed=4) == first
-
-
-def test_a_draw_without_words_is_left_out() -> None:
-    # A quarter of the draws hold the empty reference only.
-    low, high = wer_interval([1, 1], [0, 2])
-    assert (low, high) == (0.5, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("errors", "words", "blocks", "message"),
-    [
-        ([1, 2], [1, 2, 3], None, "errors = 3: must be as many"),
-        ([1, 2], [5, 5], ["x", "x"], "blocks = 1: must be 2 or more"),
-        ([], [], None, "blocks = 0: must be 2 or more"),
-        ([1, 1], [0, 0], None, "num_words = 0: must hold reference words"),
-    ],
-)
-def test_counts_without_an_answer_are_refused(
-    errors: list[int], words: list[int], blocks: list[str] | None, message: str
-) -> None:
-    with pytest.raises(ResultsError, match=message):
-        wer_interval(errors, words, blocks=blocks)
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 SAID = (("u1", "ann", 10), ("u2", "ann", 10), ("u3", "bob", 20))
@@ -136,7 +34,7 @@ def test_trials_are_compared_on_what_they_recognised(
     assert (answer.wer_a, answer.wer_b) == (0.1, 0.2)
     assert answer.probability_of_improvement == 1
     by_speaker = compare_trials(results, "t1", "baseline", block="speaker")
-    assert by_speaker == paired_bootstrap([1, 3], [4, 4], [20, 20])
+    assert dataclasses.replace(by_speaker, no_p="") == paired_bootstrap([1, 3], [4, 4], [20, 20])
 
 
 def test_whole_speakers_are_drawn_where_there_are_five() -> None:
@@ -156,3 +54,83 @@ def test_trials_that_recognised_other_utterances_are_not_compared(
         compare_trials(results, "t1", "t2")
     with pytest.raises(ResultsError, match="'t3': has kept no utterances of test"):
         compare_trials(results, "t1", "t3")
+
+
+def write_texts(root: Path, trial_id: str, *hypotheses: str) -> None:
+    """Write what a trial made of "a b", which it has said often; each has one error at most."""
+    with TableWriter(root, sweep_id="s", trial_id=trial_id, attempt=0, seed=1) as writer:
+        for number, hypothesis in enumerate(hypotheses):
+            writer.add(
+                "utterances", step=1, split="test", utterance_id=f"u{number:03d}", speaker="ann",
+                language="en", reference="a b", hypothesis=hypothesis, num_ref_words=2,
+                substitutions=int(hypothesis != "a b"), deletions=0, insertions=0,
+                num_ref_chars=3, char_errors=0,
+            )  # fmt: skip
+        config = '{"corpus": {"dev_split": "dev", "test_split": "test"}}'
+        writer.add(
+            "trials", step=1, status="finished", is_baseline=False, settings="{}", config=config
+        )
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Results:
+    """Return two trials: in 60 utterances t1 has one error, in 20 others t0, in 20 both."""
+    write_texts(tmp_path, "t1", *["a x"] * 60, *["a b"] * 20, *["a x"] * 20, "a b")
+    write_texts(tmp_path, "t0", *["a b"] * 60, *["y b"] * 20, *["y b"] * 20, "a b")
+    return open_results(tmp_path)
+
+
+def test_mapsswe_is_of_the_texts_that_the_trials_kept(texts: Results) -> None:
+    found = compare_trials(texts, "t1", "t0")
+    # By hand: 100 segments that differ by +1 (60), -1 (20) or 0; their mean is 0.4, their squares
+    # sum to 80, their variance is (80 - 100 * 0.16) / 99.
+    assert found.segments == 100
+    assert found.z == pytest.approx(0.4 / (64 / 99 / 100) ** 0.5)
+    assert found.no_p == ""
+    other = compare_trials(texts, "t0", "t1")
+    assert (other.segments, other.z, other.p) == (found.segments, -found.z, found.p)
+    assert other.difference == -found.difference
+
+
+def test_a_comparison_is_a_row_of_a_table(texts: Results) -> None:
+    (row,) = texts.compare("t1", "t0").to_pylist()
+    found = compare_trials(texts, "t1", "t0")
+    assert (row["a"], row["b"], row["split"]) == ("t1", "t0", "test")
+    assert (row["by"], row["blocks"]) == ("utterance", 101)
+    assert {name: row[name] for name in ("wer_a", "low", "z", "p")} == {
+        name: getattr(found, name) for name in ("wer_a", "low", "z", "p")
+    }
+    assert row["no_p"] is None
+    (same,) = texts.compare("t1", "t1").to_pylist()
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, None)
+    assert same["probability_of_improvement"] == 0.5
+    assert same["no_p"] == "as many errors in every segment"
+
+
+def test_texts_that_are_not_what_was_counted_give_no_p(
+    tmp_path: Path, trial_writer: WriteTrial
+) -> None:
+    trial_writer("t1", utterances=utterances(1, 0, 3))
+    trial_writer("t2", utterances=utterances(2, 0, 3))
+    found = compare_trials(open_results(tmp_path), "t1", "t2")
+    assert (found.segments, found.z, found.p) == (None, None, None)
+    assert found.no_p == "the kept texts do not have the counted errors"
+
+
+@pytest.mark.parametrize(
+    ("pair", "split", "segments", "z"),
+    [
+        (("t00", "t01"), "dev", 102, -0.669),
+        (("t00", "t02"), "dev", 105, -4.276),
+        (("t03", "t01"), "test", 114, -0.082),
+        (("t00", "t02"), "test", 119, -3.534),
+    ],
+)
+def test_real_trials_have_the_segments_and_the_z_of_nists_sc_stats(
+    pair: tuple[str, str], split: str, segments: int, z: float
+) -> None:
+    # Of sc_stats -t mapsswe -v (SCTK 2.4.10, Debian's), given the same alignments as SGML.
+    results = open_results(REFERENCE / "an4_scorers_conformer")
+    found = compare_trials(results, *pair, split=split)
+    assert found.segments == segments
+    assert found.z == pytest.approx(z, abs=0.0005)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import paired_bootstrap, wer_interval
+from tuneprune.results.bootstrap import paired_bootstrap, wer_interval
 from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import open_results
 

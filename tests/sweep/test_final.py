@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from tuneprune.results.compare import Comparison
+from tuneprune.results.bootstrap import Comparison
 from tuneprune.sweep.differences import Difference
 from tuneprune.sweep.final import print_outcome, render_outcome
 from tuneprune.sweep.outcome import Baselines, SweepOutcome
@@ -50,8 +50,9 @@ def outcome(tmp_path, space):
         seeds=1,
         comparison=Comparison(
             wer_a=0.2, wer_b=0.25, difference=-0.05, low=-0.09, high=-0.01,
-            probability_of_improvement=0.98,
+            probability_of_improvement=0.98, segments=83, z=-2.5, p=0.0124,
         ),
+        test_interval=(0.153, 0.249),
         not_compared="",
         block="speaker",
         blocks=10,
@@ -70,7 +71,10 @@ def test_the_last_screen_names_the_best_and_how_sure_it_is(outcome, monkeypatch,
     assert "t03  adaptation.delta=0.2" in text
     assert re.search(r"best +10\.0 % +5\.0 % +20\.0 % +10\.0 % +1,234,567 +1\.5", text)
     assert "-5.0 points, 95 % interval [-9.0, -1.0]: a clear difference" in text
-    assert "paired bootstrap over 10 speakers; chance that the best is better: 98 %" in text
+    assert "Test WER of the best: 20.0 %, 95 % interval [15.3, 24.9]." in text
+    joined = " ".join(text.split())
+    assert "bootstrap over 10 speakers, fewer errors in 98 % of draws; MAPSSWE: p 0.012)" in joined
+    assert "better" not in text
     assert "chosen on dev" in text
     assert "5 min 10 s. Tables: out" in text
     assert text.count("tuneprune results ") == 3
@@ -80,6 +84,13 @@ def test_an_interval_that_holds_zero_is_no_clear_difference(outcome):
     compared = dataclasses.replace(outcome.comparison, high=0.01)
     text = shown(render_outcome(dataclasses.replace(outcome, comparison=compared)))
     assert "no clear difference." in text
+
+
+def test_without_a_p_it_says_why(outcome):
+    compared = dataclasses.replace(outcome.comparison, p=None, no_p="fewer than 50 segments")
+    text = shown(render_outcome(dataclasses.replace(outcome, comparison=compared)))
+    assert "MAPSSWE: no p, fewer than 50 segments)" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_with_few_speakers_a_difference_is_one_within_them(outcome):

@@ -70,6 +70,8 @@ def test_best_and_baseline_are_compared_on_the_test_words(outcome):
     # By hand: 3 of 8 words wrong against 6 of 8.
     assert outcome.comparison.difference == pytest.approx(3 / 8 - 6 / 8)
     assert outcome.comparison.low <= outcome.comparison.difference <= outcome.comparison.high
+    low, high = outcome.test_interval
+    assert 0 <= low <= 3 / 8 <= high <= 1
 
 
 @pytest.mark.parametrize(("speakers", "drawn"), [(5, (5, "speaker")), (4, (20, "utterance"))])
@@ -96,6 +98,7 @@ def test_why_nothing_was_compared_is_said(tmp_path, settings, baseline, reason):
     write_trial(tmp_path, "t01", dev=0.1, errors=(1, 2) if baseline is None else ())
     outcome = read(tmp_path, settings)
     assert outcome.comparison is None
+    assert (outcome.test_interval is None) == (baseline is not None)
     assert reason in outcome.not_compared
     assert "\n" not in outcome.not_compared
 

@@ -21,6 +21,15 @@ class Block(StrEnum):
     speaker = "speaker"
 
 
+By = Annotated[
+    Block | None,
+    typer.Option(
+        help="Draw utterances, or all of a speaker together. "
+        "Default: speakers where there are 5 or more, else utterances"
+    ),
+]
+
+
 @app.command("list")
 def list_(
     root: Annotated[Path, typer.Argument(help="Folder of sweeps.")] = Path("results"),
@@ -92,35 +101,56 @@ def compare(
     split: Annotated[
         str | None, typer.Option(help="What both recognised. Default: the test split")
     ] = None,
-    by: Annotated[
-        Block | None,
-        typer.Option(
-            help="Draw utterances, or all of a speaker together. "
-            "Default: speakers where there are 5 or more, else utterances"
-        ),
-    ] = None,
+    by: By = None,
     table_format: Format = TableFormat.text,
 ) -> None:
     """Say whether trial A differs from trial B by more than chance."""
-    from tuneprune.results import compare_trials, open_results
-    from tuneprune.results.compare import count_blocks, usual_block
-    from tuneprune.show import comparison_row, print_table
+    from tuneprune.results import open_results
+    from tuneprune.show import print_table
 
     results = open_results(sweep_folder(sweep))
-    chosen = split or results.split_name("test")
-    speakers = results.utterances(a, chosen)["speaker"].to_pylist()
-    block = usual_block(speakers) if by is None else by.value
-    found = compare_trials(results, a, b, split=chosen, block=block)
-    blocks = count_blocks(speakers, block)
-    table = comparison_row(a, b, found)
+    found = results.compare(a, b, split=split, by=None if by is None else by.value)
     if table_format not in _FOR_PEOPLE:
-        table = table.append_column("by", [[block]]).append_column("blocks", [[blocks]])
-    print_table(table, table_format.value, width())
-    if table_format in _FOR_PEOPLE:
+        print_table(found, table_format.value, width())
+    else:
+        (row,) = found.to_pylist()
+        shown = found.drop_columns(["split", "by", "blocks", "no_p"])
+        print_table(shown, table_format.value, width())
         print(
-            f"\nWord error rates on {chosen}. Difference (A minus B) and its 95 % interval, low to"
+            f"\nWord error rates on {row['split']}. Difference (A minus B) and its 95 % interval, "
+            "low to high, in\npoints; by paired bootstrap over "
+            f"{row['by']}s, of which there are {row['blocks']}. p: two-sided, of\n"
+            "MAPSSWE's z over segments of utterances."
         )
-        print(f"high, in points; by paired bootstrap over {block}s, of which there are {blocks}.")
+        if row["no_p"]:
+            print(f"No p: {row['no_p']}.")
+    warn(results.warnings)
+
+
+@app.command("significance")
+def significance(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    split: Annotated[
+        str | None, typer.Option(help="What is compared. Default: the test split")
+    ] = None,
+    by: By = None,
+    table_format: Format = TableFormat.text,
+) -> None:
+    """Say which trials differ from their baseline by more than chance, the best on dev first."""
+    from tuneprune.results import open_results, sweep_significance
+    from tuneprune.results.significance_columns import significance_columns, significance_notes
+    from tuneprune.show import print_columns, print_table
+
+    results = open_results(sweep_folder(sweep))
+    found = sweep_significance(results, split=split, by=None if by is None else by.value)
+    if table_format not in _FOR_PEOPLE:
+        print_table(found, table_format.value, width())
+    elif not found.num_rows:
+        print("no finished trial to compare with a baseline")
+    else:
+        print_columns(significance_columns(found), table_format.value, width())
+        is_dev = found["split"][0].as_py() == results.split_name("dev")
+        print(f"\n{significance_notes(found, 'dev' if is_dev else 'test')}")
     warn(results.warnings)
 
 

@@ -1,13 +1,15 @@
 """Results of sweeps as Arrow tables: written by trials, read by people and programs."""
 
+from tuneprune.results.bootstrap import Comparison, paired_bootstrap, wer_interval
 from tuneprune.results.compaction import compact
-from tuneprune.results.compare import Comparison, compare_trials, paired_bootstrap, wer_interval
+from tuneprune.results.compare import compare_trials
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.plots import plot_allocation, plot_learning_curves
 from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
+from tuneprune.results.significance import sweep_significance
 from tuneprune.results.writer import TableWriter
 
 __all__ = [
@@ -26,5 +28,6 @@ __all__ = [
     "plot_allocation",
     "plot_learning_curves",
     "pool_seeds",
+    "sweep_significance",
     "wer_interval",
 ]

@@ -2,8 +2,8 @@
 
 It returns rows as they were written; which of them count is decided in settle.py.
 
-Layout of a sweep's folder: ``parts/<table>/*.arrow`` from writers, and what compaction.py has made of
-older parts, ``tables/<table>-<number>-<hex>.parquet``, or export.py of all, ``<table>.parquet``.
+Layout of a sweep's folder: ``parts/<table>/*.arrow`` from writers, and what compaction.py has made
+of older ones, ``tables/<table>-<number>-<hex>.parquet``, or export.py of all, ``<table>.parquet``.
 Every file is whole from the moment it is visible, and never changed. Whoever removes one has
 written its rows elsewhere before. So parts are listed first, what is compacted until two lists in
 a row agree, and everything anew when a file is gone before it was read: then no row is missed, and

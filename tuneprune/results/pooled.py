@@ -14,14 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import (
-    Block,
-    check_same_utterances,
-    paired_bootstrap,
-    usual_block,
-    wer_interval,
-    word_errors,
-)
+from tuneprune.results.bootstrap import paired_bootstrap, wer_interval
+from tuneprune.results.compare import Block, check_same_utterances, usual_block, word_errors
+from tuneprune.results.pairing import PairKey, pair_key, without
 from tuneprune.results.reader import Results
 from tuneprune.results.settings import with_settings
 from tuneprune.results.settle import pieces
@@ -62,9 +57,9 @@ class _Run:
     recognised: Mapping[str, pa.Table]
 
     @property
-    def pair_key(self) -> tuple[int, str]:
-        """What a run shares with its baseline: its seed, and all but its adaptation."""
-        return self.seed, _without(self.config, "adaptation")
+    def pair_key(self) -> PairKey:
+        """What a run shares with its baseline."""
+        return pair_key(self.seed, self.config)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +137,7 @@ def _run(row: Mapping[str, Any], recognised: Mapping[str, Mapping[Any, pa.Table]
         sweep=row["sweep_id"],
         trial=row["trial_id"],
         seed=row["seed"],
-        settings=_without(json.loads(row["settings"]), "seed"),
+        settings=without(json.loads(row["settings"]), "seed"),
         is_baseline=row["is_baseline"],
         config=json.loads(row["config"] or "{}"),
         params=row["params"],
@@ -180,7 +175,7 @@ def _searched(runs: Sequence[_Run]) -> list[str]:
 
 
 def _pooled(
-    pool: Sequence[_Run], baselines: Mapping[tuple[int, str], _Run], draws: _Draws
+    pool: Sequence[_Run], baselines: Mapping[PairKey, _Run], draws: _Draws
 ) -> dict[str, object]:
     """Return the row of one setting: ``pool`` holds one run of each seed."""
     _check_one_setting(pool)
@@ -213,7 +208,7 @@ def _error_rate(role: str, recognised: Sequence[pa.Table], draws: _Draws) -> dic
 
 
 def _difference(
-    runs: Sequence[_Run], baselines: Mapping[tuple[int, str], _Run], draws: _Draws
+    runs: Sequence[_Run], baselines: Mapping[PairKey, _Run], draws: _Draws
 ) -> dict[str, object]:
     pairs = [
         (run.recognised["test"], baselines[run.pair_key].recognised["test"])
@@ -278,8 +273,3 @@ def _words(rows: pa.Table) -> "np.ndarray[Any, Any]":
     if words.sum() <= 0:
         raise ResultsError("num_words", 0, "must hold reference words, else there is no error rate")
     return words
-
-
-def _without(settings: Mapping[str, object], name: str) -> str:
-    """Return settings but for one as JSON, the same text for the same settings."""
-    return json.dumps({key: settings[key] for key in settings if key != name}, sort_keys=True)

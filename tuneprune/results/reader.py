@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
+from tuneprune.results.compare import Block, comparison_table
 from tuneprune.results.folders import Folder, folder_at
 from tuneprune.results.learning import learning_curves_of
 from tuneprune.results.parts import TableFiles, find_sweeps
@@ -178,6 +179,12 @@ class Results:
     def pareto(self, metrics: Sequence[str], *, baselines: bool = True) -> pa.Table:
         """Return the finished trials that none other beats in all metrics; see ``pareto_front``."""
         return pareto_front(self.trials(), metrics, baselines=baselines)
+
+    def compare(
+        self, a: str, b: str, *, split: str | None = None, by: Block | None = None, seed: int = 0
+    ) -> pa.Table:
+        """Return in a row how far trial ``a`` differs from ``b``; see ``comparison_table``."""
+        return comparison_table(self, a, b, split=split, by=by, seed=seed)
 
     def sql(self, query: str) -> pa.Table:
         """Answer a query in DuckDB's SQL over the tables, without copying them.

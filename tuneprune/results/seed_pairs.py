@@ -6,13 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import (
-    Comparison,
-    check_same_utterances,
-    paired_bootstrap,
-    usual_block,
-    word_errors,
-)
+from tuneprune.results.bootstrap import Comparison, paired_bootstrap
+from tuneprune.results.compare import check_same_utterances, usual_block, word_errors
 from tuneprune.results.reader import Results
 
 

@@ -8,7 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.results.compare import Comparison
+from tuneprune.results.bootstrap import Comparison
+from tuneprune.results.significance_columns import shown_p
 from tuneprune.sweep.commands import shell_command
 from tuneprune.sweep.differences import shown_value
 from tuneprune.sweep.final_parts import chosen_by, render_front, render_over_seeds
@@ -86,20 +87,34 @@ def _error_rates(outcome: SweepOutcome) -> Table:
 def _verdict(outcome: SweepOutcome) -> list[Text]:
     found = outcome.comparison
     if found is None:
-        return [Text(), Text(f"Not compared with the baseline: {outcome.not_compared}")]
+        said = Text(f"Not compared with the baseline: {outcome.not_compared}")
+        return [Text(), *_test_wer(outcome), said]
     return [
         Text(),
+        *_test_wer(outcome),
         Text(
             f"Test WER, best minus baseline: {points(found.difference)} points, 95 % interval "
             f"[{points(found.low)}, {points(found.high)}]{_judgement(outcome, found)}."
         ),
         *_unshared(outcome),
         Text(
-            f"(paired bootstrap over {outcome.blocks} {outcome.block}s; chance that the best is "
-            f"better: {100 * found.probability_of_improvement:.0f} %)"
+            f"(paired bootstrap over {outcome.blocks} {outcome.block}s, fewer errors in "
+            f"{100 * found.probability_of_improvement:.0f} % of draws; MAPSSWE: {_mapsswe(found)})"
         ),
         Text(f"{_choice(outcome)} {_seeds(outcome)}"),
     ]
+
+
+def _test_wer(outcome: SweepOutcome) -> list[Text]:
+    if outcome.best is None or outcome.test_interval is None:
+        return []
+    low, high = (f"{100 * end:.1f}" for end in outcome.test_interval)
+    rate = percent(outcome.best["test_wer"])
+    return [Text(f"Test WER of the best: {rate}, 95 % interval [{low}, {high}].")]
+
+
+def _mapsswe(found: Comparison) -> str:
+    return f"no p, {found.no_p}" if found.p is None else f"p {shown_p(found.p)}"
 
 
 def _choice(outcome: SweepOutcome) -> str:
@@ -171,5 +186,5 @@ def _summary(outcome: SweepOutcome) -> Text:
 def _commands(outcome: SweepOutcome) -> list[Text]:
     path = shown_path(outcome.path)
     query = "select trial_id, test_wer from trials"
-    commands = [("show", path), ("best", path), ("sql", query, path)]
+    commands = [("show", path), ("significance", path), ("sql", query, path)]
     return [Text(f"  {shell_command('tuneprune', 'results', *parts)}") for parts in commands]

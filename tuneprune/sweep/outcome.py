@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.bootstrap import Comparison, wer_interval
 from tuneprune.results.compare import (
     Block,
-    Comparison,
+    block_ids,
     compare_trials,
     count_blocks,
+    last_recognised,
     usual_block,
+    word_errors,
 )
 from tuneprune.results.reader import Results, open_results
 from tuneprune.sweep.differences import Difference, differences
@@ -55,6 +58,8 @@ class SweepOutcome:
         baselines: how many there are, and how many of them finished.
         seeds: how many different ones were trained with, those of replicates not counted.
         comparison: test words of ``best`` against those of the baseline, if both finished.
+        test_interval: 95 % interval of the test WER of ``best``, fractions; None if it has kept
+            no test words.
         not_compared: why there is no comparison, as the end of a sentence; else empty.
         block: what the comparison draws: whole speakers if there are enough, else utterances.
         blocks: how many of them the test split has; 0 without a comparison.
@@ -86,6 +91,7 @@ class SweepOutcome:
     infeasible: int = 0
     replicates: int = 0
     over_seeds: OverSeeds | None = None
+    test_interval: tuple[float, float] | None = None
 
     @property
     def compared(self) -> int:
@@ -146,6 +152,7 @@ def read_outcome(
         infeasible=sum(not row["is_baseline"] and row["violated"] is not None for row in searched),
         replicates=sum(row["status"] == "finished" for row in rows if row["replicate_of"]),
         over_seeds=read_over_seeds(results, best, baseline, split=split),
+        test_interval=_test_interval(results, best, split=split),
     )
 
 
@@ -175,6 +182,19 @@ def settings_of(row: TrialRow) -> dict[str, Any]:
     """Return the searched settings of a trial by dotted path."""
     settings: dict[str, Any] = json.loads(row["settings"])
     return settings
+
+
+def _test_interval(
+    results: Results, best: TrialRow | None, *, split: str
+) -> tuple[float, float] | None:
+    if best is None:
+        return None
+    try:
+        rows = last_recognised(results, best["trial_id"], split)
+        blocks = block_ids(rows, usual_block(rows["speaker"].to_pylist()))
+        return wer_interval(word_errors(rows), rows["num_ref_words"].to_numpy(), blocks=blocks)
+    except ResultsError:  # the reason is that for which there is no comparison either
+        return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.compare import Comparison
+from tuneprune.results.bootstrap import Comparison
 from tuneprune.results.reader import Results
 from tuneprune.results.seed_pairs import compare_over_seeds
 
