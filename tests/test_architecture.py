@@ -42,6 +42,7 @@ DOORS = {
     "torchaudio": ("data/", "models/transducer.py"),
     "matplotlib": ("results/",),
     "duckdb": ("results/",),
+    "scipy": ("results/",),
     "pickle": (),
 }
 
