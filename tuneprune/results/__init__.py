@@ -3,7 +3,14 @@
 from tuneprune.results.compare import Comparison, compare_trials, paired_bootstrap, wer_interval
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
-from tuneprune.results.plots import plot_allocation, plot_learning_curves
+from tuneprune.results.plots import (
+    Importance,
+    draw_all,
+    draw_plot,
+    plot_allocation,
+    plot_learning_curves,
+    save_drawing,
+)
 from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
@@ -14,9 +21,12 @@ __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "Comparison",
+    "Importance",
     "Results",
     "TableWriter",
     "compare_trials",
+    "draw_all",
+    "draw_plot",
     "export_sweep",
     "list_sweeps",
     "open_results",
@@ -24,5 +34,6 @@ __all__ = [
     "plot_allocation",
     "plot_learning_curves",
     "pool_seeds",
+    "save_drawing",
     "wer_interval",
 ]

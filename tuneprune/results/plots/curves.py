@@ -1,4 +1,4 @@
-"""The picture of learning curves: word error rate over steps, with events and ends marked."""
+"""The picture of learning curves: error rate and loss over steps, with events and ends marked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
-from tuneprune.results import figures
+from tuneprune.results.plots import figures
 from tuneprune.results.reader import Results
 from tuneprune.results.settle import pieces
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
 _TOP_PERCENT = 105.0
+_LOSS_SHOWN = 0.99  # share of the losses that the picture has room for
 LOST: Final = 6  # matplotlib's CARETUP: a triangle whose tip touches the curve from below
 
 
 def learning_curves(
     results: Results, *, trials: Sequence[str] | None = None, split: str | None = None
 ) -> "Figure":
-    """Return a picture of the word error rate of trials over training.
+    """Return a picture of the word error rate of trials over training, and of their loss below.
 
     Baselines are black, the best of the others (``Results.best``) is coloured, the rest is light.
     A vertical tick on a curve is an adaptation event, one with a triangle under it an event after
-    which the loss did not come back; a cross is the end of a trial that failed or diverged.
+    which the loss did not come back; a cross is the end of a trial that failed or diverged. The
+    loss is drawn where steps were recorded.
 
     Args:
         results: one sweep.
@@ -46,22 +48,29 @@ def learning_curves(
     curves = _curves(results, trials, split)
     if not curves:
         raise ResultsError("split", split, "has no evaluation of these trials yet")
-    figure = figures.make_figure(7.2, 4.3)
-    axes = figure.add_subplot()
-    figures.calm_axes(axes)
+    has_loss = any(len(curve.loss) for curve in curves)
+    figure = figures.make_figure(7.2, 6.2 if has_loss else 4.5)
+    panels = figure.subplots(
+        1 + has_loss, 1, sharex=True, squeeze=False, height_ratios=[3, 2][: 1 + has_loss]
+    )[:, 0]
     # A recogniser that has learnt nothing may insert far more words than there are.
     top = min(1.05 * max(curve.percent.max() for curve in curves) + 0.1, _TOP_PERCENT)
     for curve in curves:
-        _draw_curve(axes, curve, top)
-    axes.set_ylim(-0.015 * top, top)  # a curve at zero stays visible above the axis
-    axes.set_xlim(left=0)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel(f"word error rate on {split} (%)")
-    sweeps = ", ".join(sorted({curve.sweep for curve in curves}))
-    axes.set_title(
-        f"Learning curves of {sweeps}, {figures.counted(len(curves), 'trial')}", loc="left", pad=10
+        _draw_curve(panels[0], curve, curve.steps, curve.percent, top)
+    # A curve at zero stays visible above the axis.
+    panels[0].set_ylim(-0.015 * top, top)
+    panels[0].set_ylabel(f"word error rate on {split} (%)")
+    if has_loss:
+        _draw_losses(panels[1], curves)
+    for axes in panels:
+        figures.calm_axes(axes)
+        axes.set_xlim(left=0)
+    panels[-1].set_xlabel("optimizer step")
+    sweeps = ", ".join(sorted({figures.short(curve.sweep, 44) for curve in curves}))
+    figures.set_title(
+        panels[0], f"Learning curves of {sweeps}, {figures.counted(len(curves), 'trial')}"
     )
-    axes.legend(handles=_curve_legend(curves), frameon=False, fontsize=9, loc="upper right")
+    figures.legend_below(figure, _curve_legend(curves))
     return figure
 
 
@@ -73,6 +82,8 @@ class _Curve:
     ended_badly: bool
     steps: _Numbers
     percent: _Numbers
+    loss_steps: _Numbers
+    loss: _Numbers  # mean of the steps since the row before
     event_steps: _Numbers
     unrecovered_steps: _Numbers  # the events of these after which the loss did not come back
 
@@ -95,6 +106,7 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
     lost = results.recoveries()
     logs = _Logs(
         evaluations=_by_trial(results.evaluations(split=split)),
+        steps=_by_trial(results.steps()),
         events=_by_trial(results.adaptations()),
         unrecovered=_by_trial(lost.filter(pc.invert(lost["recovered"]))),
     )
@@ -111,6 +123,7 @@ class _Logs:
     """Rows of every trial: a table is fetched once, for a fetch lists its folder."""
 
     evaluations: Mapping[_Key, pa.Table]
+    steps: Mapping[_Key, pa.Table]
     events: Mapping[_Key, pa.Table]
     unrecovered: Mapping[_Key, pa.Table]
 
@@ -120,6 +133,9 @@ def _curve(row: Mapping[str, Any], logs: _Logs, *, is_best: bool) -> _Curve:
     evaluations = logs.evaluations.get(key)
     if evaluations is not None:
         evaluations = evaluations.filter(pc.is_finite(evaluations["wer"]))
+    steps = logs.steps.get(key)
+    if steps is not None:
+        steps = steps.filter(pc.is_finite(steps["loss"]))
     return _Curve(
         sweep=row["sweep_id"],
         trial=row["trial_id"],
@@ -127,6 +143,8 @@ def _curve(row: Mapping[str, Any], logs: _Logs, *, is_best: bool) -> _Curve:
         ended_badly=row["status"] in ("failed", "diverged"),
         steps=_numbers(evaluations, "step"),
         percent=100 * _numbers(evaluations, "wer"),
+        loss_steps=_numbers(steps, "step"),
+        loss=_numbers(steps, "loss"),
         event_steps=_numbers(logs.events.get(key), "step"),
         unrecovered_steps=_numbers(logs.unrecovered.get(key), "event_step"),
     )
@@ -158,20 +176,34 @@ _LOOKS: dict[str, tuple[str, float]] = {
 }
 
 
-def _draw_curve(axes: "Axes", curve: _Curve, top: float) -> None:
+def _draw_curve(axes: "Axes", curve: _Curve, steps: _Numbers, values: _Numbers, top: float) -> None:
     colour, width = _LOOKS[curve.role]
     over = {"other": 2, "baseline": 3, "best": 4}[curve.role]
-    axes.plot(curve.steps, curve.percent, color=colour, linewidth=width, zorder=over)
+    # One evaluation makes no line.
+    mark = "o" if len(steps) == 1 else ""
+    axes.plot(steps, values, color=colour, linewidth=width, marker=mark, ms=4, zorder=over)
     for step in curve.event_steps:
-        height = np.interp(step, curve.steps, curve.percent)
+        height = min(np.interp(step, steps, values), top)
         tick, size = (figures.GREY, 7) if curve.role == "other" else (colour, 14)
         axes.plot(step, height, "|", color=tick, ms=size, mew=1.2, zorder=over)
         if step in curve.unrecovered_steps:
             axes.plot(step, height, marker=LOST, color=tick, ms=0.5 * size, zorder=over)
     if curve.ended_badly:
         # On the upper edge where the curve has left the picture.
-        end = min(curve.percent[-1], top)
-        axes.plot(curve.steps[-1], end, "x", color=figures.GREY, ms=6, mew=1.4, clip_on=False)
+        end = min(values[-1], top)
+        axes.plot(steps[-1], end, "x", color=figures.GREY, ms=6, mew=1.4, clip_on=False)
+
+
+def _draw_losses(axes: "Axes", curves: Sequence[_Curve]) -> None:
+    known = [curve for curve in curves if len(curve.loss)]
+    values = np.concatenate([curve.loss for curve in known])
+    # The first steps may be far above all that follows.
+    top = 1.05 * max(float(np.quantile(values, _LOSS_SHOWN)), 1e-12)
+    for curve in known:
+        _draw_curve(axes, curve, curve.loss_steps, curve.loss, top)
+    lowest = min(float(values.min()), 0.0)
+    axes.set_ylim(lowest - 0.015 * (top - lowest), top)
+    axes.set_ylabel("training loss\n(nats / encoder frame)")
 
 
 def _curve_legend(curves: Sequence[_Curve]) -> list["Artist"]:
@@ -199,5 +231,5 @@ def _curve_legend(curves: Sequence[_Curve]) -> list["Artist"]:
 def _curve_label(title: str, curves: Sequence[_Curve]) -> str:
     lowest = sorted(curve.lowest for curve in curves)
     if len(curves) == 1:
-        return f"{title} {curves[0].trial}, lowest {lowest[0]:.1f} %"
+        return f"{title} {figures.short(curves[0].trial)}, lowest {lowest[0]:.1f} %"
     return f"{figures.counted(len(curves), title)}, lowest {lowest[0]:.1f} to {lowest[-1]:.1f} %"

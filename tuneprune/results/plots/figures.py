@@ -1,0 +1,137 @@
+"""What all pictures share: paper, colours, and a file that appears whole.
+
+Colours are Okabe and Ito's, for colour-blind readers; they differ in lightness too, for print.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneprune.errors import ResultsError
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.typing import MarkerType
+
+BLACK, VERMILION, BLUE, ORANGE = "#000000", "#D55E00", "#0072B2", "#E69F00"
+GREEN, SKY, PURPLE = "#009E73", "#56B4E9", "#CC79A7"
+GREY, LIGHT, PALE, GRID = "#5F6870", "#AEB8C2", "#CDD3D8", "#E6E9EC"
+_TITLE_CHARS, _NOTE_CHARS, _LEGEND_CHARS = 78, 100, 100
+ENDINGS = (".png", ".svg")
+SCORES = "cividis"  # the same to all kinds of colour vision, and rises in lightness
+
+# One a category: hue, lightness and shape all differ, so that one of them is enough.
+CATEGORIES: tuple[tuple[str, str], ...] = (
+    (BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"),
+    (GREY, "X"), (LIGHT, "*"),
+)  # fmt: skip
+
+
+def make_figure(width_in: float, height_in: float) -> "Figure":
+    """Return an empty figure of its own; pyplot would keep it and may ask for a display."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def calm_axes(axes: "Axes") -> None:
+    """Take away the frame and put light horizontal lines behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+
+
+def mark_entry(marker: "MarkerType", label: str) -> "Artist":
+    """Return the entry of a legend for a mark that belongs to no curve."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linewidth=0, color=GREY, marker=marker, mew=1.4, label=label)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts, as a sentence has it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def short(name: object, most: int = 22) -> str:
+    """Return a name of at most so many characters, the middle left out of a longer one."""
+    text = str(name)
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+def category(place: int) -> tuple[str, "MarkerType"]:
+    """Return colour and shape of a category by its number; from the ninth on they come again."""
+    return CATEGORIES[place % len(CATEGORIES)]
+
+
+def is_dark(rgba: Sequence[float]) -> bool:
+    """Return whether white is easier to read on a colour than black."""
+    red, green, blue = rgba[:3]
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+
+
+def set_title(axes: "Axes", title: str, note: str = "") -> None:
+    """Set what a picture shows, and below it in smaller letters how to read it.
+
+    Lines are broken where they would leave a picture of the usual width.
+    """
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes of a picture"
+    lines = textwrap.wrap(title, _TITLE_CHARS)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12)
+    if note:
+        below = textwrap.wrap(note, _NOTE_CHARS)
+        axes.set_title("\n".join(below), loc="left", fontsize=9, color=GREY, pad=8)
+
+
+def legend_below(figure: "Figure", entries: Sequence["Artist"]) -> None:
+    """Put the legend under the picture, where it can hide nothing."""
+    longest = max((len(str(entry.get_label())) for entry in entries), default=0)
+    columns = max(1, min(len(entries), _LEGEND_CHARS // (longest + 6)))
+    figure.legend(
+        handles=list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+    )
+
+
+def check_ending(out: Path) -> str:
+    """Return ``png`` or ``svg``.
+
+    Raises:
+        ResultsError: another ending.
+    """
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
+        raise ResultsError("out", out, "must end in .png or .svg")
+    return ending.removeprefix(".")
+
+
+def save_figure(figure: "Figure", out: Path) -> None:
+    """Write a figure in the format of its ending, beside ``out`` first and then renamed.
+
+    The same figure gives the same bytes with the same version of matplotlib.
+
+    Raises:
+        ResultsError: another ending, or ``out`` can not be written.
+    """
+    from matplotlib import rc_context
+
+    kind = check_ending(out)
+    hidden = out.with_name(f".{out.name}.tmp")
+    # Both would differ from file to file: ids drawn at random, and the time.
+    metadata = {"Date": None} if kind == "svg" else {}
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with rc_context({"svg.hashsalt": "tuneprune"}):
+                figure.savefig(hidden, format=kind, dpi=200, metadata=metadata)
+            hidden.replace(out)
+        finally:
+            hidden.unlink(missing_ok=True)
+    except OSError as error:
+        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
