@@ -80,7 +80,14 @@ def plot(
     folder = sweep_folder(sweep)
     target = out or folder / "plots"
     is_file = check_out(target)
-    given = {"trial": trial, "metric": metric, "split": split, "x": x, "y": y, "by": by}
+    given: dict[str, object] = {
+        "trial": trial,
+        "metric": metric,
+        "split": split,
+        "x": x,
+        "y": y,
+        "by": by,
+    }
     given |= {"event": event, "scorer": scorer, "unit": unit.value if unit else None}
     told = {name: value for name, value in given.items() if value is not None}
     results = open_results(folder)

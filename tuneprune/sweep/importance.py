@@ -55,7 +55,7 @@ def setting_importance(results: Results, metric: str = "dev_wer") -> Importance:
         metric=metric,
         shares={name: float(shares.get(name, 0.0)) for name in sorted(distributions)},
         trials=len(rows),
-        method=f"PED-ANOVA of the best {BEST_SHARE:.0%} against all",
+        method=f"PED-ANOVA of the best {BEST_SHARE:.0%} against all".replace("%", " %"),
     )
 
 

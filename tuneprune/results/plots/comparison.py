@@ -11,9 +11,9 @@ from tuneprune.results.pooled import POOLED, pool_seeds
 from tuneprune.results.reader import Results
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import MarkerType
 
 _Row: TypeAlias = Mapping[str, Any]
 
@@ -26,7 +26,7 @@ def setting_comparison(results: Results, *, by: str | None = None) -> "Figure":
 
     Left the rate and right the difference to the baselines of the same seeds, both with 95 %
     intervals as ``pool_seeds`` has them. Settings with one value of ``by`` stand together under one
-    mark; of several with the same value none is left out and none is averaged.
+    mark, best on dev first; none of them is averaged with another.
 
     Args:
         results: one sweep, or sweeps that search the same fields.
@@ -51,21 +51,20 @@ def setting_comparison(results: Results, *, by: str | None = None) -> "Figure":
     others = _varying([one for one in searched if one != name], shown)
     figure = figures.make_figure(7.2, 1.9 + 0.27 * len(rows))
     rates, differences = figure.subplots(1, 2, sharey=True, width_ratios=[1.15, 1])
-    entries = _draw(rates, differences, rows, name, values)
-    rates.set_yticks(range(len(rows)), [_label(row, others) for row in rows], fontsize=8.5)
+    _draw(rates, differences, rows, name, values)
+    rates.set_yticks(range(len(rows)), [_label(row, [name, *others]) for row in rows], fontsize=8.5)
     rates.set_ylim(len(rows) - 0.4, -0.6)
     rates.set_xlabel("word error rate on test (%)")
     differences.set_xlabel("difference to the baseline (points)")
     _separate((rates, differences), rows, name)
-    figures.legend_below(figure, entries)
     left_out = len(settings) - len(shown)
-    note = f"; the {left_out} with the highest dev WER left out" if left_out else ""
-    figure.suptitle(
-        f"Settings by {name}, with 95 % intervals; seeds pooled\n"
-        f"{figures.counted(len(shown), 'setting')}{note}; an interval over 0 tells no difference",
-        x=0.01,
-        ha="left",
-        fontsize=11,
+    note = f", the {left_out} with the highest dev WER left out" if left_out else ""
+    drawn = " and ".join(sorted({f"{row['test_by']}s" for row in rows}))
+    figures.set_title(
+        figure,
+        f"{figures.counted(len(shown), 'setting')} by {name}, seeds pooled{note}",
+        f"95 % intervals by bootstrap over {drawn}, not corrected for how many there are; "
+        "one that holds 0 shows no difference",
     )
     return figure
 
@@ -85,19 +84,18 @@ def _varying(names: Sequence[str], rows: Sequence[_Row]) -> list[str]:
     return [name for name in names if len({_text(row[name]) for row in rows}) > 1]
 
 
-def _label(row: _Row, others: Sequence[str]) -> str:
-    """Return what tells a setting from those with the same mark, and how many seeds it has."""
+def _label(row: _Row, names: Sequence[str]) -> str:
+    """Return what tells a setting from the others, and how many seeds it has."""
+    first, *others = names
     parts = [f"{one.split('.')[-1]} {_text(row[one])}" for one in others if row[one] is not None]
-    said = ", ".join(["baseline"] if row["is_baseline"] else parts)
+    said = ["baseline"] if row[first] is None else [_text(row[first]), *parts]
     seeds = figures.counted(row["seeds"], "seed")
-    return f"{figures.short(said, 34)} ({seeds})" if said else seeds
+    return f"{figures.short(', '.join(said), 34)} ({seeds})"
 
 
 def _draw(
     rates: "Axes", differences: "Axes", rows: Sequence[_Row], name: str, values: Sequence[str]
-) -> list["Artist"]:
-    from matplotlib.lines import Line2D
-
+) -> None:
     for axes in (rates, differences):
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -107,29 +105,28 @@ def _draw(
     looks = {value: figures.category(place) for place, value in enumerate(values)}
     for place, row in enumerate(rows):
         colour, marker = (figures.BLACK, "D") if row["is_baseline"] else looks[_text(row[name])]
-        _interval(
-            rates, place, [row[f"test_{end}"] for end in ("wer", "low", "high")], colour, marker
-        )
-        found = [row[f"difference{end}"] for end in ("", "_low", "_high")]
-        _interval(differences, place, found, colour, marker)
+        rate = [row[f"test_{end}"] for end in ("wer", "low", "high")]
+        difference = [row[f"difference{end}"] for end in ("", "_low", "_high")]
+        for axes, percent in ((rates, rate), (differences, difference)):
+            _interval(axes, place, percent, colour=colour, marker=marker)
         if row["is_baseline"]:
             rates.axvline(100 * row["test_wer"], color=figures.LIGHT, linewidth=1.0, zorder=1)
-    marks = [("baseline", (figures.BLACK, "D"))] if rows[0]["is_baseline"] else []
-    return [
-        Line2D([], [], color=colour, marker=marker, linewidth=0, label=figures.short(value, 30))
-        for value, (colour, marker) in [*marks, *looks.items()]
-    ]
 
 
 def _interval(
-    axes: "Axes", place: int, percent: Sequence[float | None], colour: str, marker: str
+    axes: "Axes",
+    place: int,
+    percent: Sequence[float | None],
+    *,
+    colour: str,
+    marker: "MarkerType",
 ) -> None:
     middle, low, high = (None if one is None else 100 * one for one in percent)
     if middle is None:
         return
     if low is not None and high is not None:
         axes.plot([low, high], [place, place], "-", color=colour, linewidth=1.6, zorder=3)
-    axes.plot([middle], [place], marker, color=colour, ms=6, zorder=4)
+    axes.plot([middle], [place], marker=marker, color=colour, ms=6, zorder=4)
 
 
 def _separate(panels: Sequence["Axes"], rows: Sequence[_Row], name: str) -> None:

@@ -68,7 +68,7 @@ def learning_curves(
     panels[-1].set_xlabel("optimizer step")
     sweeps = ", ".join(sorted({figures.short(curve.sweep, 44) for curve in curves}))
     figures.set_title(
-        panels[0], f"Learning curves of {sweeps}, {figures.counted(len(curves), 'trial')}"
+        figure, f"Learning curves of {sweeps}, {figures.counted(len(curves), 'trial')}"
     )
     figures.legend_below(figure, _curve_legend(curves))
     return figure
@@ -85,6 +85,7 @@ class _Curve:
     loss_steps: _Numbers
     loss: _Numbers  # mean of the steps since the row before
     event_steps: _Numbers
+    recovery_steps: _Numbers  # where the loss had come back after an event
     unrecovered_steps: _Numbers  # the events of these after which the loss did not come back
 
     @property
@@ -103,12 +104,13 @@ def _curves(results: Results, names: Sequence[str] | None, split: str) -> list[_
     ranked = results.best(k=max(1, results.trials().num_rows), baselines=False).to_pylist()
     drawn = {_key(row) for row in rows}
     best = next((_key(row) for row in ranked if _key(row) in drawn), None)
-    lost = results.recoveries()
+    watched = results.recoveries()
     logs = _Logs(
         evaluations=_by_trial(results.evaluations(split=split)),
         steps=_by_trial(results.steps()),
         events=_by_trial(results.adaptations()),
-        unrecovered=_by_trial(lost.filter(pc.invert(lost["recovered"]))),
+        recovered=_by_trial(watched.filter(watched["recovered"])),
+        unrecovered=_by_trial(watched.filter(pc.invert(watched["recovered"]))),
     )
     curves = [_curve(row, logs, is_best=_key(row) == best) for row in rows]
     order = ("other", "baseline", "best")
@@ -125,6 +127,7 @@ class _Logs:
     evaluations: Mapping[_Key, pa.Table]
     steps: Mapping[_Key, pa.Table]
     events: Mapping[_Key, pa.Table]
+    recovered: Mapping[_Key, pa.Table]
     unrecovered: Mapping[_Key, pa.Table]
 
 
@@ -136,6 +139,7 @@ def _curve(row: Mapping[str, Any], logs: _Logs, *, is_best: bool) -> _Curve:
     steps = logs.steps.get(key)
     if steps is not None:
         steps = steps.filter(pc.is_finite(steps["loss"]))
+    back = logs.recovered.get(key)
     return _Curve(
         sweep=row["sweep_id"],
         trial=row["trial_id"],
@@ -146,6 +150,7 @@ def _curve(row: Mapping[str, Any], logs: _Logs, *, is_best: bool) -> _Curve:
         loss_steps=_numbers(steps, "step"),
         loss=_numbers(steps, "loss"),
         event_steps=_numbers(logs.events.get(key), "step"),
+        recovery_steps=_numbers(back, "event_step") + _numbers(back, "recovery_steps"),
         unrecovered_steps=_numbers(logs.unrecovered.get(key), "event_step"),
     )
 
@@ -176,6 +181,12 @@ _LOOKS: dict[str, tuple[str, float]] = {
 }
 
 
+_BACK: dict[str, Any] = {
+    "marker": "o", "mfc": "white", "mec": figures.VERMILION, "mew": 1.4, "ms": 6, "linewidth": 0,
+    "zorder": 5,
+}  # fmt: skip
+
+
 def _draw_curve(axes: "Axes", curve: _Curve, steps: _Numbers, values: _Numbers, top: float) -> None:
     colour, width = _LOOKS[curve.role]
     over = {"other": 2, "baseline": 3, "best": 4}[curve.role]
@@ -201,6 +212,9 @@ def _draw_losses(axes: "Axes", curves: Sequence[_Curve]) -> None:
     top = 1.05 * max(float(np.quantile(values, _LOSS_SHOWN)), 1e-12)
     for curve in known:
         _draw_curve(axes, curve, curve.loss_steps, curve.loss, top)
+        if curve.role == "best":
+            heights = np.interp(curve.recovery_steps, curve.loss_steps, curve.loss)
+            axes.plot(curve.recovery_steps, np.minimum(heights, top), **_BACK)
     lowest = min(float(values.min()), 0.0)
     axes.set_ylim(lowest - 0.015 * (top - lowest), top)
     axes.set_ylabel("training loss\n(nats / encoder frame)")
@@ -223,6 +237,8 @@ def _curve_legend(curves: Sequence[_Curve]) -> list["Artist"]:
         entries.append(figures.mark_entry("|", "adaptation event"))
     if any(len(curve.unrecovered_steps) for curve in curves):
         entries.append(figures.mark_entry(LOST, "event, loss did not come back"))
+    if any(len(c.recovery_steps) and len(c.loss) for c in curves if c.role == "best"):
+        entries.append(Line2D([], [], label="loss was back (best trial)", **_BACK))
     if any(curve.ended_badly for curve in curves):
         entries.append(figures.mark_entry("x", "failed or diverged"))
     return entries

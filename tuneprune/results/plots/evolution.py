@@ -42,7 +42,7 @@ def allocation_evolution(
         for row in state.to_pylist():
             place = kinds.index(row["kind"]), layers.index(row["layer"])
             counts[(*place, time)] = row[unit]
-    width = max(7.2, 1.6 + 0.5 * len(kinds) * min(len(states), _MOST_WRITTEN + 1))
+    width = max(7.2, 1.8 + 0.36 * len(kinds) * min(len(states), _MOST_WRITTEN + 1))
     figure = figures.make_figure(width, 2.4 + 0.3 * len(layers))
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     change = counts - counts[:, :, :1]
@@ -55,12 +55,10 @@ def allocation_evolution(
     panels[0].set_ylabel("layer")
     _add_colour_bar(figure, panels, largest, unit)
     figure.supxlabel("before training, and from which step on", fontsize=10)
-    figure.suptitle(
+    figures.set_title(
+        figure,
         f"{UNITS[unit].capitalize()} of every module of {figures.short(trial)} over "
         f"{figures.counted(len(steps), 'event')}",
-        x=0.01,
-        ha="left",
-        fontsize=11,
     )
     return figure
 
@@ -112,8 +110,11 @@ def _label_times(axes: "Axes", steps: list[int]) -> None:
 def _add_colour_bar(figure: "Figure", panels: Any, largest: float, unit: str) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
 
     scale = Normalize(-largest, largest)
     bar = figure.colorbar(ScalarMappable(scale, _colours()), ax=list(panels), pad=0.02, aspect=15)
+    bar.locator = MaxNLocator(integer=True)
+    bar.update_ticks()
     bar.set_label(f"change since the start ({unit})", fontsize=9)
     bar.outline.set_visible(False)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 BLACK, VERMILION, BLUE, ORANGE = "#000000", "#D55E00", "#0072B2", "#E69F00"
 GREEN, SKY, PURPLE = "#009E73", "#56B4E9", "#CC79A7"
 GREY, LIGHT, PALE, GRID = "#5F6870", "#AEB8C2", "#CDD3D8", "#E6E9EC"
-_TITLE_CHARS, _NOTE_CHARS, _LEGEND_CHARS = 78, 100, 100
+_CHARS_PER_IN, _LEGEND_CHARS, _LEGEND_GAP = 12.0, 105, 6
 ENDINGS = (".png", ".svg")
 SCORES = "cividis"  # the same to all kinds of colour vision, and rises in lightness
 
 # One a category: hue, lightness and shape all differ, so that one of them is enough.
-CATEGORIES: tuple[tuple[str, str], ...] = (
-    (BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"), (SKY, "P"),
-    (GREY, "X"), (LIGHT, "*"),
+CATEGORIES: tuple[tuple[str, "MarkerType"], ...] = (
+    (BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "P"), (ORANGE, "v"), (SKY, "X"),
+    (GREY, "*"), (LIGHT, "<"),
 )  # fmt: skip
 
 
@@ -76,24 +76,20 @@ def is_dark(rgba: Sequence[float]) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
 
 
-def set_title(axes: "Axes", title: str, note: str = "") -> None:
-    """Set what a picture shows, and below it in smaller letters how to read it.
-
-    Lines are broken where they would leave a picture of the usual width.
-    """
-    figure = axes.get_figure(root=True)
-    assert figure is not None, "axes of a picture"
-    lines = textwrap.wrap(title, _TITLE_CHARS)
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12)
-    if note:
-        below = textwrap.wrap(note, _NOTE_CHARS)
-        axes.set_title("\n".join(below), loc="left", fontsize=9, color=GREY, pad=8)
+def set_title(figure: "Figure", title: str, note: str = "") -> None:
+    """Set what a picture shows, and in lines below how to read it; long lines are broken."""
+    room = round(_CHARS_PER_IN * figure.get_figwidth())
+    lines = [*textwrap.wrap(title, room), *textwrap.wrap(note, room)]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
 
 
 def legend_below(figure: "Figure", entries: Sequence["Artist"]) -> None:
     """Put the legend under the picture, where it can hide nothing."""
-    longest = max((len(str(entry.get_label())) for entry in entries), default=0)
-    columns = max(1, min(len(entries), _LEGEND_CHARS // (longest + 6)))
+    if not entries:
+        return
+    lengths = [len(str(entry.get_label())) + _LEGEND_GAP for entry in entries]
+    fits = sum(lengths) <= _LEGEND_CHARS
+    columns = len(lengths) if fits else max(1, _LEGEND_CHARS // max(lengths))
     figure.legend(
         handles=list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
     )

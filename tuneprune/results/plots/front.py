@@ -1,4 +1,4 @@
-"""The picture of a trade: a metric against size or speed, and the trials that none beats in both."""
+"""The picture of a trade: a metric against size or speed, and the front of both."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,10 +64,11 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
     left_out = int((~both).sum())
     note = f"; {left_out} without both numbers left out" if left_out else ""
     figures.set_title(
-        axes,
+        figure,
         f"{up.label.rsplit(' (', 1)[0].capitalize()} against {across.label.rsplit(' (', 1)[0]}, "
         f"{figures.short(sweep, 40)}",
-        f"{figures.counted(int(both.sum()), 'trial')}{note}; down and left is less of both",
+        f"{figures.counted(int(both.sum()), 'trial')}{note}; than one on the front, "
+        "no other is as low in both and lower in one",
     )
     figures.legend_below(figure, entries)
     named = np.flatnonzero(roles.front)[:_MOST_NAMED]
@@ -92,7 +93,7 @@ def _draw(axes: "Axes", across: Measure, up: Measure, roles: _Roles) -> list["Ar
     place = place[np.lexsort((y[place], x[place]))]
     entries += axes.plot(
         x[place], y[place], "o-", drawstyle="steps-post", color=figures.VERMILION, ms=7,
-        linewidth=1.4, label="on the front: no trial is lower in one and as low in the other",
+        linewidth=1.4, label="on the Pareto front",
         zorder=3,
     )  # fmt: skip
     if roles.baseline.any():

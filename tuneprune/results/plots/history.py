@@ -36,10 +36,10 @@ def optimisation_history(results: Results, *, metric: str = "dev_wer") -> "Figur
     entries = _draw(axes, [rows[place] for place in order], drawn.values[order], set(ranked))
     _label(axes, drawn, [rows[place]["trial_id"] for place in order])
     figures.set_title(
-        axes,
+        figure,
         f"What the trials of {figures.short(sweep, 44)} reached, in order",
-        f"{figures.counted(len(rows), 'trial')}; a lower value is not more than chance "
-        "before it has an interval: see `results compare`",
+        f"{figures.counted(len(rows), 'trial')}; whether one differs by more than chance, "
+        "only an interval says",
     )
     figures.legend_below(figure, entries)
     return figure

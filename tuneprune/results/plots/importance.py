@@ -53,7 +53,7 @@ def importance_bars(results: Results, importance: Importance) -> "Figure":
     axes.set_xlim(0, 1.1 * max(0.1, *(share for _, share in ranked)))
     axes.set_xlabel("share of the importance")
     figures.set_title(
-        axes,
+        figure,
         f"Which settings mattered for the {what}, {figures.short(sweep, 36)}",
         f"{importance.method}, {figures.counted(importance.trials, 'trial')}; "
         "it ranks settings and says nothing of the direction",

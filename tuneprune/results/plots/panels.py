@@ -53,9 +53,8 @@ def allocation_panels(
     figure = figures.make_figure(7.2, 1.0 + 1.9 * rows)
     panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).ravel()
     for place, (axes, kind) in enumerate(zip(panels, kinds, strict=False)):
-        _draw_kind(
-            axes, kind, [_by_layer(rows, kind, unit) for rows in (before, *between, after)], unit
-        )
+        counts = [_by_layer(state, kind, unit) for state in (before, *between, after)]
+        _draw_kind(axes, kind, counts, unit)
         if place >= len(kinds) - columns:
             axes.set_xlabel("layer")
             axes.tick_params(labelbottom=True)
@@ -63,9 +62,7 @@ def allocation_panels(
             axes.set_ylabel(UNITS[unit])
     for axes in panels[len(kinds) :]:
         axes.set_visible(False)
-    figure.suptitle(
-        _allocation_title(results, trial, before, after), x=0.01, ha="left", fontsize=11
-    )
+    figures.set_title(figure, *_allocation_title(results, trial, before, after))
     figures.legend_below(figure, _bar_legend(has_dashes=bool(between), unit=unit))
     return figure
 
@@ -126,14 +123,16 @@ def _bar_legend(*, has_dashes: bool, unit: str) -> list["Artist"]:
     return [*entries, figures.mark_entry("_", "after an earlier event")] if has_dashes else entries
 
 
-def _allocation_title(results: Results, trial: str, before: pa.Table, after: pa.Table) -> str:
+def _allocation_title(
+    results: Results, trial: str, before: pa.Table, after: pa.Table
+) -> tuple[str, str]:
     events = results.adaptations(trial).sort_by("step")
     change = "no adaptation event"
     if events.num_rows:
         change = f"{events['method'][-1]}, {figures.counted(events.num_rows, 'event')}"
         change += f", last at step {events['step'][-1]}"
     params = _change(*(pc.sum(rows["params"]).as_py() for rows in (before, after)))
-    return f"Allocation of {figures.short(trial)}: {change}\n{params} prunable parameters"
+    return f"Allocation of {figures.short(trial)}: {change}", f"{params} prunable parameters"
 
 
 def _change(before: int, after: int) -> str:
@@ -149,7 +148,7 @@ def _by_layer(rows: pa.Table, kind: str, unit: str) -> dict[int, int]:
 
 
 def kinds_in_order(results: Results, trial: str, kinds: Collection[str]) -> list[str]:
-    """Return module kinds in the order of their modules in a block; those of no known place come last."""
+    """Return module kinds in the order of a block; those of no known place come last."""
     trials = results.table("trials")
     of_trial = trials.filter(pc.equal(trials["trial_id"], trial))
     given = [one for one in configured_values(of_trial, "model.module_order") if one]

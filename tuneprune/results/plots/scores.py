@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _Module: TypeAlias = tuple[int, str]  # layer and kind
 _WIDE_RATIO = 50.0  # from here on, most scores would share one colour on a linear scale
-_MARKS = {"grown": "+", "dropped": "×", "kept": ""}
+_MARKS = {"grown": "+", "dropped": "\N{MULTIPLICATION SIGN}", "kept": ""}
 
 
 def score_map(
@@ -57,7 +57,7 @@ def score_map(
     panels[0].set_ylabel("layer")
     figure.supxlabel("groups of a module, in their order", fontsize=10)
     _add_colour_bar(figure, list(panels), scale)
-    figure.suptitle(_title(trial, rows, decided=decided), x=0.01, ha="left", fontsize=11)
+    figures.set_title(figure, *_title(trial, rows, decided=decided))
     return figure
 
 
@@ -143,16 +143,17 @@ def _add_colour_bar(figure: "Figure", panels: list["Axes"], scale: "Normalize") 
     bar = figure.colorbar(ScalarMappable(scale, figures.SCORES), ax=panels, pad=0.02, aspect=15)
     how = ", logarithmic" if isinstance(scale, LogNorm) else ""
     bar.set_label(f"importance score{how}", fontsize=9)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
-def _title(trial: str, rows: pa.Table, *, decided: bool) -> str:
+def _title(trial: str, rows: pa.Table, *, decided: bool) -> tuple[str, str]:
     first = rows.slice(0, 1).to_pylist()[0]
     fates = rows["fate"].to_pylist()
     grown, dropped = fates.count("grown"), fates.count("dropped")
     did = "" if decided else "only watched; its plan would have: "
     return (
-        f"Importance of the groups of {figures.short(trial)} by {first['scorer']}, "
-        f"event {first['event']} at step {first['step']}\n"
-        f"{did}+ {grown} grown (copied), × {dropped} dropped, {fates.count('kept')} kept"
+        f"Importance of the groups of {figures.short(trial)} by the {first['scorer']} score, "
+        f"event {first['event']} at step {first['step']}",
+        f"{did}{_MARKS['grown']} {grown} grown, {_MARKS['dropped']} {dropped} dropped, "
+        f"{fates.count('kept')} kept",
     )

@@ -46,7 +46,7 @@ def stage_tree(results: Results) -> "Figure":
     left_out = results.table("trials").num_rows - len(ways)
     note = f"; {left_out} that did not end left out" if left_out else ""
     figures.set_title(
-        axes,
+        figure,
         f"What trials shared, {figures.short(sweep, 44)}",
         f"{figures.counted(len(ways), 'trial')}{note}: {executed:,} steps executed of {asked:,} "
         f"asked for ({100 * executed / asked:.0f} %)",
@@ -95,7 +95,7 @@ def _draw_way(axes: "Axes", way: Way, rows: Mapping[str, int], thick: float) -> 
     for stretch in way.stretches:
         is_own = stretch.trained_by == way.trial
         origin = before if is_own else stretch.trained_by
-        if stretch.start >= branch and origin in rows and origin != way.trial:
+        if origin is not None and origin in rows and stretch.start >= branch:
             axes.plot(
                 [stretch.start, stretch.start], [rows[origin], row], color=figures.GREY,
                 linewidth=0.8, linestyle="-" if is_own else (0, (3, 2)), zorder=1,

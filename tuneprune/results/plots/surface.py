@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
-DEFAULTS = ("adaptation.at", "adaptation.delta")
+_TIMES, _DELTA = ("adaptation.at", "adaptation.at_steps"), "adaptation.delta"
 _MOST_VALUES = 12  # of a setting whose values make rows or columns of a grid
 
 
@@ -78,8 +78,10 @@ def setting_surface(
     _label_axis(axes.xaxis, across, axes.set_xlim, axes.set_xlabel)
     _label_axis(axes.yaxis, up, axes.set_ylim, axes.set_ylabel)
     what = drawn.label.rsplit(" (", 1)[0]
+    if len(baseline):
+        note += f"; the line on the scale is the baseline, {_decimals(baseline.mean())}"
     figures.set_title(
-        axes,
+        figure,
         f"{what.capitalize()} by {_last(up.name)} and {_last(across.name)}, "
         f"{figures.short(sweep, 36)}",
         f"{figures.counted(int(found.sum()), 'trial')}; {note}",
@@ -88,25 +90,28 @@ def setting_surface(
 
 
 def _chosen(results: Results, x: str | None, y: str | None) -> tuple[str, str]:
-    searched = [name for name in results.searched() if name != "seed"]
+    trials = results.trials()
+    # Of a setting with one value there is nothing to see.
+    searched = [
+        name
+        for name in results.searched()
+        if name != "seed" and len(trials[name].drop_null().unique()) > 1
+    ]
     for field, name in (("x", x), ("y", y)):
         if name is not None and name not in searched:
             known = ", ".join(searched) or "no setting"
-            raise ResultsError(field, name, f"was not searched; there is {known}")
+            raise ResultsError(field, name, f"does not vary; there is {known}")
     if x is not None and x == y:
         raise ResultsError("y", y, "is x already; name two settings")
     # The usual two where they were searched, and others only where there is no choice.
-    given = [name for name in (x, y) if name is not None]
-    usual = [name for name in DEFAULTS if name in searched and name not in given]
-    rest = [name for name in searched if name not in given]
-    missing = 2 - len(given)
-    if missing:
-        rest = usual if len(usual) >= missing else rest
-        if len(rest) < missing or (rest is not usual and len(rest) > missing):
-            known = ", ".join(searched) or "none"
-            raise ResultsError("x, y", given, f"name two searched settings; there is {known}")
-    first = x if x is not None else rest.pop(0)
-    return first, y if y is not None else rest[-1]
+    first = x or next((name for name in _TIMES if name in searched and name != y), None)
+    second = y or (_DELTA if _DELTA in searched and first != _DELTA else None)
+    rest = [name for name in searched if name not in (first, second)]
+    missing = [first, second].count(None)
+    if missing > 0 and len(rest) != missing:
+        known = ", ".join(searched) or "none"
+        raise ResultsError("x, y", None, f"name two settings that vary; there is {known}")
+    return first or rest.pop(0), second or rest.pop(0)
 
 
 def _setting(results: Results, name: str, values: _Numbers) -> _Setting:
@@ -120,6 +125,12 @@ def _setting(results: Results, name: str, values: _Numbers) -> _Setting:
     order = sorted(kept)
     places = [float(order.index(one)) if one in kept else np.nan for one in raw]
     return _Setting(name=name, places=np.array(places), ticks=[_written(one) for one in order])
+
+
+def _decimals(number: float) -> str:
+    """Return a number with three digits, also where the last ones are 0."""
+    before = len(str(int(abs(number)))) if abs(number) >= 1 else 0
+    return f"{number:.{max(0, 3 - before)}f}"
 
 
 def _written(value: object) -> str:
@@ -153,7 +164,7 @@ def _fill_cells(
         cells[row, column] = mean
         dark = figures.is_dark(colours(scale(mean)))
         axes.text(
-            column, row + 0.24, f"{mean:.3g}", ha="center", va="center", fontsize=9,
+            column, row + 0.24, _decimals(mean), ha="center", va="center", fontsize=9,
             color="white" if dark else "black",
         )  # fmt: skip
     axes.imshow(
@@ -198,12 +209,11 @@ def _add_colour_bar(
 
     bar = figure.colorbar(ScalarMappable(scale, figures.SCORES), ax=axes, pad=0.03)
     bar.set_label(drawn.label)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if len(baseline):
         mean = float(baseline.mean())
         bar.ax.axhline(mean, color="white", linewidth=3.5)
         bar.ax.axhline(mean, color=figures.BLACK, linewidth=1.5)
-        bar.ax.set_title(f"— baseline\n   {mean:.3g}", fontsize=9, loc="left")
 
 
 def _label_axis(axis: Any, setting: _Setting, set_limits: Any, set_label: Any) -> None:
