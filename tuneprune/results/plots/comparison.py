@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _Row: TypeAlias = Mapping[str, Any]
 
 DEFAULT = "adaptation.scorer"
-_MOST_ROWS = 48
+_WIDE_LABEL = 36  # characters; wider ones are set smaller
+_MOST_ROWS, _MOST_CHARS = 48, 52
 
 
 def setting_comparison(results: Results, *, by: str | None = None) -> "Figure":
@@ -52,18 +53,20 @@ def setting_comparison(results: Results, *, by: str | None = None) -> "Figure":
     figure = figures.make_figure(7.2, 1.9 + 0.27 * len(rows))
     rates, differences = figure.subplots(1, 2, sharey=True, width_ratios=[1.15, 1])
     _draw(rates, differences, rows, name, values)
-    rates.set_yticks(range(len(rows)), [_label(row, [name, *others]) for row in rows], fontsize=8.5)
+    labels = [_label(row, [name, *others]) for row in rows]
+    size = 8.5 if max(map(len, labels)) <= _WIDE_LABEL else 7.0
+    rates.set_yticks(range(len(rows)), labels, fontsize=size)
     rates.set_ylim(len(rows) - 0.4, -0.6)
-    rates.set_xlabel("word error rate on test (%)")
-    differences.set_xlabel("difference to the baseline (points)")
+    rates.set_xlabel("word error rate on test (%)", fontsize=9)
+    differences.set_xlabel("difference to baseline (points)", fontsize=9)
     _separate((rates, differences), rows, name)
     left_out = len(settings) - len(shown)
     note = f", the {left_out} with the highest dev WER left out" if left_out else ""
     drawn = " and ".join(sorted({f"{row['test_by']}s" for row in rows}))
     figures.set_title(
         figure,
-        f"{figures.counted(len(shown), 'setting')} by {name}, seeds pooled{note}",
-        f"95 % intervals by bootstrap over {drawn}, not corrected for how many there are; "
+        f"Test error of {figures.counted(len(shown), 'setting')} by {name}, seeds pooled{note}",
+        f"95 % intervals by bootstrap over {drawn}, not corrected for their number; "
         "one that holds 0 shows no difference",
     )
     return figure
@@ -87,10 +90,14 @@ def _varying(names: Sequence[str], rows: Sequence[_Row]) -> list[str]:
 def _label(row: _Row, names: Sequence[str]) -> str:
     """Return what tells a setting from the others, and how many seeds it has."""
     first, *others = names
-    parts = [f"{one.split('.')[-1]} {_text(row[one])}" for one in others if row[one] is not None]
+    parts = [f"{one.split('.')[-1]} {_brief(row[one])}" for one in others if row[one] is not None]
     said = ["baseline"] if row[first] is None else [_text(row[first]), *parts]
     seeds = figures.counted(row["seeds"], "seed")
-    return f"{figures.short(', '.join(said), 34)} ({seeds})"
+    return f"{figures.short(', '.join(said), _MOST_CHARS)} ({seeds})"
+
+
+def _brief(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else _text(value)
 
 
 def _draw(

@@ -113,7 +113,12 @@ def _add_colour_bar(figure: "Figure", panels: Any, largest: float, unit: str) ->
     from matplotlib.ticker import MaxNLocator
 
     scale = Normalize(-largest, largest)
-    bar = figure.colorbar(ScalarMappable(scale, _colours()), ax=list(panels), pad=0.02, aspect=15)
+    bar = figure.colorbar(
+        ScalarMappable(scale, _colours()),
+        ax=list(panels),
+        pad=0.02,
+        aspect=6 * figure.get_figheight(),
+    )
     bar.locator = MaxNLocator(integer=True)
     bar.update_ticks()
     bar.set_label(f"change since the start ({unit})", fontsize=9)

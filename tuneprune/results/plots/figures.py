@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLACK, VERMILION, BLUE, ORANGE = "#000000", "#D55E00", "#0072B2", "#E69F00"
 GREEN, SKY, PURPLE = "#009E73", "#56B4E9", "#CC79A7"
 GREY, LIGHT, PALE, GRID = "#5F6870", "#AEB8C2", "#CDD3D8", "#E6E9EC"
-_CHARS_PER_IN, _LEGEND_CHARS, _LEGEND_GAP = 12.0, 105, 6
+_CHARS_PER_IN, _LEGEND_CHARS, _LEGEND_GAP = 12.4, 105, 6
 ENDINGS = (".png", ".svg")
 SCORES = "cividis"  # the same to all kinds of colour vision, and rises in lightness
 
@@ -80,7 +80,7 @@ def set_title(figure: "Figure", title: str, note: str = "") -> None:
     """Set what a picture shows, and in lines below how to read it; long lines are broken."""
     room = round(_CHARS_PER_IN * figure.get_figwidth())
     lines = [*textwrap.wrap(title, room), *textwrap.wrap(note, room)]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10.5)
 
 
 def legend_below(figure: "Figure", entries: Sequence["Artist"]) -> None:

@@ -1,6 +1,7 @@
 """The picture of a trade: a metric against size or speed, and the front of both."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,18 +68,30 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
         figure,
         f"{up.label.rsplit(' (', 1)[0].capitalize()} against {across.label.rsplit(' (', 1)[0]}, "
         f"{figures.short(sweep, 40)}",
-        f"{figures.counted(int(both.sum()), 'trial')}{note}; than one on the front, "
-        "no other is as low in both and lower in one",
+        f"{figures.counted(int(both.sum()), 'trial')}{note}; on the front: no other trial "
+        "is as low in both and lower in one",
     )
     figures.legend_below(figure, entries)
+    points = np.stack([across.values[both], up.values[both]], axis=1)
     named = np.flatnonzero(roles.front)[:_MOST_NAMED]
     names = trials["trial_id"].to_pylist()
     label_points(
         axes,
         [(across.values[one], up.values[one], figures.short(names[one], 16)) for one in named],
-        np.stack([across.values[both], up.values[both]], axis=1),
+        np.concatenate([points, _along(points[roles.front[both]])]),
     )
     return figure
+
+
+def _along(front: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
+    """Return points along the line of a front, which names are not to hide."""
+    front = front[np.lexsort((front[:, 1], front[:, 0]))]
+    shares = np.linspace(0, 1, 40)[:, None]
+    found = [front]
+    for left, right in pairwise(front):
+        corner = np.array([right[0], left[1]])
+        found += [left + shares * (corner - left), corner + shares * (right - corner)]
+    return np.concatenate(found)
 
 
 def _draw(axes: "Axes", across: Measure, up: Measure, roles: _Roles) -> list["Artist"]:

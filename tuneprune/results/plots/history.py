@@ -37,7 +37,7 @@ def optimisation_history(results: Results, *, metric: str = "dev_wer") -> "Figur
     _label(axes, drawn, [rows[place]["trial_id"] for place in order])
     figures.set_title(
         figure,
-        f"What the trials of {figures.short(sweep, 44)} reached, in order",
+        f"{drawn.label.rsplit(' (', 1)[0].capitalize()} by trial, {figures.short(sweep, 44)}",
         f"{figures.counted(len(rows), 'trial')}; whether one differs by more than chance, "
         "only an interval says",
     )

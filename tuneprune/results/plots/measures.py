@@ -90,6 +90,6 @@ def best_adapted(results: Results) -> str:
     names: list[str] = ranked["trial_id"].to_pylist()
     found = next((name for name in names if name in adapted), None)
     if found is None:
-        remedy = "no finished trial has an adaptation event; name one that runs with --trial"
-        raise ResultsError("trial", None, remedy)
+        remedy = "have none that has finished with an adaptation event; name a trial by --trial"
+        raise ResultsError("trials", len(names), remedy)
     return found

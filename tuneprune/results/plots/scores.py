@@ -117,14 +117,13 @@ def _draw_kind(
         np.ma.masked_invalid(cells), norm=scale, cmap=colours, aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
-    size = 10.0 if width <= 8 else 8.0
     for place, groups in enumerate(layers):
         for column, group in enumerate(groups):
             mark = _MARKS[group["fate"]]
             if mark:
                 dark = figures.is_dark(colours(scale(group["score"])))
                 axes.text(
-                    column, place, mark, ha="center", va="center", fontsize=size,
+                    column, place, mark, ha="center", va="center", fontsize=9,
                     fontweight="bold", color="white" if dark else "black",
                 )  # fmt: skip
     axes.set_xticks([])
@@ -140,7 +139,12 @@ def _add_colour_bar(figure: "Figure", panels: list["Axes"], scale: "Normalize") 
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    bar = figure.colorbar(ScalarMappable(scale, figures.SCORES), ax=panels, pad=0.02, aspect=15)
+    bar = figure.colorbar(
+        ScalarMappable(scale, figures.SCORES),
+        ax=panels,
+        pad=0.02,
+        aspect=6 * figure.get_figheight(),
+    )
     how = ", logarithmic" if isinstance(scale, LogNorm) else ""
     bar.set_label(f"importance score{how}", fontsize=9)
     bar.outline.set_visible(False)

@@ -113,9 +113,9 @@ def _walkers(results: Results) -> list[_Walker]:
 
 def _trunk(row: Mapping[str, Any]) -> str:
     """Return all that decides over training before an event, as far as the table tells."""
-    settings = json.loads(row["settings"])
-    kept = {name: one for name, one in settings.items() if not name.startswith("adaptation.")}
-    return json.dumps([row["seed"], row["total_steps"], kept], sort_keys=True)
+    config = json.loads(row["config"] or "{}")
+    settings = {name: one for name, one in config.items() if name != "adaptation"}
+    return json.dumps([row["seed"], row["total_steps"], settings], sort_keys=True)
 
 
 def _lay_nodes(walkers: Sequence[_Walker]) -> None:

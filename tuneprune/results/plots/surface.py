@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 
 _TIMES, _DELTA = ("adaptation.at", "adaptation.at_steps"), "adaptation.delta"
-_MOST_VALUES = 12  # of a setting whose values make rows or columns of a grid
+# Of a setting whose values make rows or columns of a grid; numbers have room in few rows only.
+_MOST_VALUES, _FEW_VALUES, _ROWS_WITH_NUMBERS = 12, 6, 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,22 +70,22 @@ def setting_surface(
     axes = figure.add_subplot()
     scale = _scale(np.concatenate([drawn.values[found], baseline]))
     is_grid = across.ticks is not None and up.ticks is not None
-    note = "a dot is a trial"
+    note = "a dot each"
     if is_grid:
         _fill_cells(axes, across, up, drawn.values, scale)
-        note += ", a cell and its number the mean of its trials; empty: none"
+        note += "; a filled cell is their mean"
     _draw_points(axes, across, up, drawn, found, scale)
     _add_colour_bar(figure, axes, drawn, scale, baseline)
     _label_axis(axes.xaxis, across, axes.set_xlim, axes.set_xlabel)
     _label_axis(axes.yaxis, up, axes.set_ylim, axes.set_ylabel)
     what = drawn.label.rsplit(" (", 1)[0]
     if len(baseline):
-        note += f"; the line on the scale is the baseline, {_decimals(baseline.mean())}"
+        note += f"; line on the scale: baseline, {_decimals(baseline.mean())}"
     figures.set_title(
         figure,
         f"{what.capitalize()} by {_last(up.name)} and {_last(across.name)}, "
         f"{figures.short(sweep, 36)}",
-        f"{figures.counted(int(found.sum()), 'trial')}; {note}",
+        f"{figures.counted(int(found.sum()), 'trial')}, {note}",
     )
     return figure
 
@@ -109,8 +110,7 @@ def _chosen(results: Results, x: str | None, y: str | None) -> tuple[str, str]:
     rest = [name for name in searched if name not in (first, second)]
     missing = [first, second].count(None)
     if missing > 0 and len(rest) != missing:
-        known = ", ".join(searched) or "none"
-        raise ResultsError("x, y", None, f"name two settings that vary; there is {known}")
+        raise ResultsError("searched", ", ".join(searched), "name two that vary by --x and --y")
     return first or rest.pop(0), second or rest.pop(0)
 
 
@@ -119,7 +119,9 @@ def _setting(results: Results, name: str, values: _Numbers) -> _Setting:
     raw = column.to_pylist()
     # Of trials with nothing measured, the axis need not have room.
     kept = {one for one, v in zip(raw, values, strict=True) if one is not None and np.isfinite(v)}
-    if is_numeric(column.type) and len(kept) > _MOST_VALUES:
+    measured = sum(one in kept and np.isfinite(v) for one, v in zip(raw, values, strict=True))
+    drawn_freely = _FEW_VALUES < len(kept) == measured  # no value twice
+    if is_numeric(column.type) and (len(kept) > _MOST_VALUES or drawn_freely):
         numbers = [np.nan if one is None else float(one) for one in raw]
         return _Setting(name=name, places=np.array(numbers), ticks=None)
     order = sorted(kept)
@@ -141,7 +143,7 @@ def _scale(values: _Numbers) -> "Normalize":
     from matplotlib.colors import Normalize
 
     low, high = float(values.min()), float(values.max())
-    return Normalize(low, high if high > low else low + 1.0)
+    return Normalize(low, high) if high > low else Normalize(low - 0.5, high + 0.5)
 
 
 def cell_means(x: _Numbers, y: _Numbers, values: _Numbers) -> dict[tuple[int, int], float]:
@@ -162,6 +164,8 @@ def _fill_cells(
     cells = np.full((len(up.ticks or ()), len(across.ticks or ())), np.nan)
     for (column, row), mean in cell_means(across.places, up.places, values).items():
         cells[row, column] = mean
+        if not _has_numbers(up):
+            continue
         dark = figures.is_dark(colours(scale(mean)))
         axes.text(
             column, row + 0.24, _decimals(mean), ha="center", va="center", fontsize=9,
@@ -171,6 +175,10 @@ def _fill_cells(
         np.ma.masked_invalid(cells), norm=scale, cmap=colours, aspect="auto", origin="lower",
         interpolation="nearest",
     )  # fmt: skip
+    axes.set_xticks(np.arange(cells.shape[1]) - 0.5, minor=True)
+    axes.set_yticks(np.arange(cells.shape[0]) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
 
 
 def _draw_points(
@@ -182,13 +190,18 @@ def _draw_points(
     scale: "Normalize",
 ) -> None:
     x, y, values = across.places[found], up.places[found], drawn.values[found]
-    if across.ticks is not None and up.ticks is not None:
-        x, y = _beside_each_other(x, y, values), y - 0.14
-    axes.scatter(
-        x, y, c=values, norm=scale, cmap=figures.SCORES, s=46, edgecolors="white", linewidths=1.6,
-        zorder=3,
-    )  # fmt: skip
-    axes.scatter(x, y, s=72, facecolors="none", edgecolors=figures.BLACK, linewidths=0.7, zorder=3)
+    look: dict[str, Any] = {"c": values, "norm": scale, "cmap": figures.SCORES, "zorder": 3}
+    if across.ticks is None or up.ticks is None:
+        axes.scatter(x, y, s=52, edgecolors=figures.BLACK, linewidths=0.7, **look)
+        return
+    # A white ring too: the cell has nearly the colour of the dot.
+    x, y = _beside_each_other(x, y, values), y - (0.14 if _has_numbers(up) else 0.0)
+    axes.scatter(x, y, s=72, facecolors="none", edgecolors=figures.BLACK, linewidths=1.4, zorder=3)
+    axes.scatter(x, y, s=46, edgecolors="white", linewidths=1.6, **look)
+
+
+def _has_numbers(up: _Setting) -> bool:
+    return len(up.ticks or ()) <= _ROWS_WITH_NUMBERS
 
 
 def _beside_each_other(x: _Numbers, y: _Numbers, values: _Numbers) -> _Numbers:
