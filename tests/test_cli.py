@@ -214,9 +214,12 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     code, out, _ = run("results", "sql", "select count(*) as n from trials", "results/r")
     assert code == 0
     assert out.split() == ["n", "1"]
-    code, out, _ = run("results", "plot", "results/r")
+    code, out, _ = run("plot", "all", "results/r")
     assert code == 0
-    assert all(Path(line).is_file() for line in out.split())
+    drawn = [line for line in out.splitlines() if not line.startswith("left out")]
+    assert Path("results/r/plots/curves.png") in map(Path, drawn)
+    assert all(Path(line).is_file() for line in drawn)
+    assert "left out stages: " in out
 
 
 @pytest.mark.parametrize(

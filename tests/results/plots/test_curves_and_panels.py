@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results import curves, figures, plots
+from tuneprune.results import plots
+from tuneprune.results.plots import curves, figures
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.writer import TableWriter
 

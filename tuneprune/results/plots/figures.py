@@ -3,7 +3,6 @@
 Colours are Okabe and Ito's, for colour-blind readers; they differ in lightness too, for print.
 """
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 BLACK, VERMILION, BLUE, ORANGE = "#000000", "#D55E00", "#0072B2", "#E69F00"
 GREEN, SKY, PURPLE = "#009E73", "#56B4E9", "#CC79A7"
 GREY, LIGHT, PALE, GRID = "#5F6870", "#AEB8C2", "#CDD3D8", "#E6E9EC"
-_CHARS_PER_IN, _LEGEND_CHARS, _LEGEND_GAP = 12.4, 105, 6
+_TITLE_POINTS, _LEGEND_POINTS = 10.5, 9.0
+_LEGEND_GAP = 0.62  # inches of a mark, and of what is before and behind it
 ENDINGS = (".png", ".svg")
 SCORES = "cividis"  # the same to all kinds of colour vision, and rises in lightness
 
@@ -78,20 +78,45 @@ def is_dark(rgba: Sequence[float]) -> bool:
 
 def set_title(figure: "Figure", title: str, note: str = "") -> None:
     """Set what a picture shows, and in lines below how to read it; long lines are broken."""
-    room = round(_CHARS_PER_IN * figure.get_figwidth())
-    lines = [*textwrap.wrap(title, room), *textwrap.wrap(note, room)]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10.5)
+    room = 0.93 * figure.get_figwidth()
+    lines = [*_broken(title, room), *_broken(note, room)]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=_TITLE_POINTS)
+
+
+def _broken(text: str, room_in: float) -> list[str]:
+    """Return text in lines that are no wider than there is room, if no word is."""
+    lines: list[str] = []
+    for word in text.split(" ") if text else []:  # no-break spaces stay
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width_in(longer, _TITLE_POINTS) <= room_in:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def text_width_in(text: str, points: float) -> float:
+    """Return how wide a line is on paper in the usual letters."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    size = FontProperties(size=points)
+    return float(text_to_path.get_text_width_height_descent(text, size, ismath=False)[0]) / 72
 
 
 def legend_below(figure: "Figure", entries: Sequence["Artist"]) -> None:
-    """Put the legend under the picture, where it can hide nothing."""
+    """Put the legend under the picture, where it can hide nothing: in one row if it fits."""
     if not entries:
         return
-    lengths = [len(str(entry.get_label())) + _LEGEND_GAP for entry in entries]
-    fits = sum(lengths) <= _LEGEND_CHARS
-    columns = len(lengths) if fits else max(1, _LEGEND_CHARS // max(lengths))
+    widths = [text_width_in(str(one.get_label()), _LEGEND_POINTS) + _LEGEND_GAP for one in entries]
+    room = 0.94 * figure.get_figwidth()
+    columns = len(widths) if sum(widths) <= room else max(1, int(room / max(widths)))
     figure.legend(
-        handles=list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
+        handles=list(entries),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=_LEGEND_POINTS,
     )
 
 

@@ -99,9 +99,7 @@ def draw_plot(
     for name, value in told.items():
         if name not in chosen.options:
             takes = " and ".join(f"--{one}" for one in chosen.options) or "nothing"
-            raise ResultsError(
-                name, value, f"says nothing to a plot of {kind}, which takes {takes}"
-            )
+            raise ResultsError(name, value, f"has no meaning for {kind}, which takes {takes}")
     file = kind
     if chosen.of_trial:
         told["trial"] = told.get("trial") or best_adapted(results)

@@ -49,7 +49,7 @@ def stage_tree(results: Results) -> "Figure":
         figure,
         f"What trials shared, {figures.short(sweep, 44)}",
         f"{figures.counted(len(ways), 'trial')}{note}: {executed:,} steps executed of {asked:,} "
-        f"asked for ({100 * executed / asked:.0f} %)",
+        f"asked for ({100 * executed / asked:.0f}\N{NO-BREAK SPACE}%)",
     )
     figures.legend_below(figure, _legend(ways))
     return figure
@@ -142,7 +142,11 @@ def _legend(ways: Sequence[Way]) -> list["Artist"]:
         entries.append(
             Line2D([], [], color=figures.BLUE, linewidth=2.6, label="trained by the trial itself")
         )
-    if any(stretch.trained_by != way.trial for way in ways for stretch in way.stretches):
+    if any(
+        stretch.trained_by != way.trial and stretch.start >= branch_of(way)[1]
+        for way in ways
+        for stretch in way.stretches
+    ):
         entries.append(
             Line2D([], [], color=figures.GREY, linestyle=(0, (1, 2)), label="taken from another")
         )
