@@ -219,12 +219,40 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     drawn = [line for line in out.splitlines() if not line.startswith("left out")]
     assert Path("results/r/plots/curves.png") in map(Path, drawn)
     assert all(Path(line).is_file() for line in drawn)
-    assert "left out stages: " in out
+    assert "left out importance: trials = 1: " in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("scores", "--x", "a"), "x = 'a': has no meaning for scores, which takes --trial and"),
+        (("history", "--out", "a.pdf"), "out = a.pdf: must end in .png or .svg, or be a folder"),
+        (("all", "--out", "a.png"), "out = a.png: must be a folder where all kinds are drawn"),
+        (("all", "--metric", "dev_cer"), "metric = 'dev_cer': is of one kind"),
+        (("importance",), "are the fewest for importance"),
+    ],
+)
+def test_a_plot_that_can_not_be_drawn_is_one_line_and_leaves_nothing(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    write_two_trials(Path("results/two"))
+    before = sorted(Path().rglob("*"))
+    code, out, error = run("plot", arguments[0], "two", *arguments[1:])
+    assert (code, out) == (2, "")
+    assert said in error
+    assert error.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("results", "list"), ("results", "show", "two"), ("results", "pool", "six")],
+    [
+        ("--help",),
+        ("results", "list"),
+        ("results", "show", "two"),
+        ("results", "pool", "six"),
+        ("plot", "history", "two"),
+    ],
     ids=" ".join,
 )
 def test_help_and_results_wait_for_neither_torch_nor_ray(

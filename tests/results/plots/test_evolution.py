@@ -48,3 +48,19 @@ def test_parameters_are_counted_where_they_are_asked_for(twice: Results) -> None
     assert panels.axes[0].get_title(loc="left") == "conv: 96,000 to 84,000 parameters"
     heights = sorted({round(float(bar.get_height())) for bar in panels.axes[0].patches})
     assert heights == [0, 48_000, 84_000]
+
+
+def test_where_numbers_have_no_room_a_dash_says_fewer(tmp_path: Path) -> None:
+    with TableWriter(tmp_path, sweep_id="s", trial_id="t1", attempt=0, seed=1) as writer:
+        for step in range(15):
+            keys = {"step": step, "layer": 0, "kind": "conv", "params": 1}
+            writer.add("allocations", groups=3 if step == 7 else 4 + step // 10, **keys)
+        for step in range(1, 15):
+            writer.add(
+                "adaptations", step=step, event=step - 1, method="grow_drop", dropped_groups=1,
+                grown_groups=1, dropped_params=1, grown_params=1, params_before=1,
+                params_after=1, plan_fingerprint="f",
+            )  # fmt: skip
+        writer.add("trials", step=30, status="finished", is_baseline=False, settings="{}")
+    axes = allocation_evolution(open_results(tmp_path), "t1").axes[0]
+    assert [(text.get_position(), text.get_text()) for text in axes.texts] == [((7, 0), "-")]

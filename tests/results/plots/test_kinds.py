@@ -87,7 +87,7 @@ def refuse(results: Results, metric: str) -> Importance:
         ("surface", {"metric": "status"}, "metric = 'status': must be one of"),
         ("surface", {"metric": "test_cer"}, "no trial has a number for it"),
         ("scorers", {"by": "nope"}, "by = 'nope': was not searched; there is adaptation.at"),
-        ("pareto", {"x": "reason"}, "metric = 'reason': must be one of"),
+        ("pareto", {"x": "reason"}, "x = 'reason': must be one of"),
         ("pareto", {"x": "real_time_factor"}, "no trial has a number for it"),
         ("history", {"metric": "test_cer"}, "no trial has a number for it"),
     ],

@@ -81,14 +81,16 @@ def _draw_kind(
         np.ma.masked_invalid(change), cmap=colours, vmin=-largest, vmax=largest, aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
-    if numbers.shape[1] <= _MOST_WRITTEN + 1:
-        for (layer, time), number in np.ndenumerate(numbers):
-            if np.isfinite(number):
-                dark = figures.is_dark(colours(0.5 + change[layer, time] / (2 * largest)))
-                axes.text(
-                    time, layer, _written(number), ha="center", va="center", fontsize=8,
-                    color="white" if dark else "black",
-                )  # fmt: skip
+    has_numbers = numbers.shape[1] <= _MOST_WRITTEN + 1
+    for (layer, time), number in np.ndenumerate(numbers):
+        # Without numbers, a dash says fewer where a print has no colours.
+        if np.isfinite(number) and (has_numbers or change[layer, time] < 0):
+            dark = figures.is_dark(colours(0.5 + change[layer, time] / (2 * largest)))
+            said = _written(number) if has_numbers else "-"
+            axes.text(
+                time, layer, said, ha="center", va="center", fontsize=8,
+                color="white" if dark else "black",
+            )  # fmt: skip
     axes.set_xticks(np.arange(numbers.shape[1]) - 0.5, minor=True)
     axes.set_yticks(np.arange(numbers.shape[0]) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.0)

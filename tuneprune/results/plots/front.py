@@ -42,7 +42,7 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
         ResultsError: several sweeps, or no finished trial with a number for both.
     """
     sweep = one_sweep(results)
-    across, up = measure(results, x), measure(results, metric)
+    across, up = measure(results, x, field="x"), measure(results, metric)
     trials = results.trials()
     both = np.isfinite(across.values) & np.isfinite(up.values)
     front = results.pareto([x, metric])["trial_id"]

@@ -29,24 +29,29 @@ class Measure:
     values: npt.NDArray[np.float64]
 
 
-def measure(results: Results, name: str) -> Measure:
-    """Return a column of trials as it is drawn: fractions in percent, large counts in millions.
+def measure(results: Results, name: str, *, field: str = "metric") -> Measure:
+    """Return a column of trials as it is drawn: error rates in percent, large counts in millions.
+
+    Args:
+        results: one sweep.
+        name: of the column.
+        field: what a user calls it, for the line of an error.
 
     Raises:
         ResultsError: no column of numbers, or one without a number in it.
     """
     trials = results.trials()
-    numeric = [field.name for field in trials.schema if is_numeric(field.type)]
+    numeric = [one.name for one in trials.schema if is_numeric(one.type)]
     if name not in numeric:
-        raise ResultsError("metric", name, f"must be one of {', '.join(numeric)}")
+        raise ResultsError(field, name, f"must be one of {', '.join(numeric)}")
     values = trials[name].cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
     if np.isnan(values).all():
-        raise ResultsError("metric", name, "no trial has a number for it")
+        raise ResultsError(field, name, "no trial has a number for it")
     if name not in TABLES["trials"].names:  # a searched setting
         return Measure(name=name, label=name, values=values)
-    field = TABLES["trials"].field(name)
-    unit, meaning = field_note(field, "unit"), field_note(field, "meaning")
+    column = TABLES["trials"].field(name)
+    unit, meaning = field_note(column, "unit"), field_note(column, "meaning")
     if name.startswith(("dev_", "test_")):
         role, _, rate = name.partition("_")
         return Measure(name=name, label=f"{_RATES[rate]} on {role} (%)", values=100 * values)
