@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from tuneprune import cli
+from tuneprune.commands.plot import PlotKind
 from tuneprune.data.corpus import UTTERANCES_SCHEMA, open_corpus, write_corpus
 from tuneprune.errors import Interrupted
 from tuneprune.results.export import EXPORTED
+from tuneprune.results.plots import KINDS
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.recogniser import load_model
@@ -220,6 +222,10 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     assert Path("results/r/plots/curves.png") in map(Path, drawn)
     assert all(Path(line).is_file() for line in drawn)
     assert "left out importance: trials = 1: " in out
+
+
+def test_every_kind_of_picture_can_be_asked_for() -> None:
+    assert [kind.value for kind in PlotKind] == [*KINDS, "all"]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,6 @@ def importance_bars(results: Results, importance: Importance) -> "Figure":
         figure,
         f"Which settings mattered for the {what}, {figures.short(sweep, 36)}",
         f"{importance.method}, {figures.counted(importance.trials, 'trial')}; "
-        "it ranks settings and says nothing of the direction",
+        "shares add up to 1 even where no setting matters",
     )
     return figure
