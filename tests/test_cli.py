@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from tuneprune import cli
+from tuneprune.commands.plot import PlotKind
 from tuneprune.data.corpus import UTTERANCES_SCHEMA, open_corpus, write_corpus
 from tuneprune.errors import Interrupted
 from tuneprune.results.export import EXPORTED
+from tuneprune.results.plots import KINDS
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.recogniser import load_model
@@ -214,9 +216,38 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     code, out, _ = run("results", "sql", "select count(*) as n from trials", "results/r")
     assert code == 0
     assert out.split() == ["n", "1"]
-    code, out, _ = run("results", "plot", "results/r")
+    code, out, _ = run("plot", "all", "results/r")
     assert code == 0
-    assert all(Path(line).is_file() for line in out.split())
+    drawn = [line for line in out.splitlines() if not line.startswith("left out")]
+    assert Path("results/r/plots/curves.png") in map(Path, drawn)
+    assert all(Path(line).is_file() for line in drawn)
+    assert "left out importance: trials = 1: " in out
+
+
+def test_every_kind_of_picture_can_be_asked_for() -> None:
+    assert [kind.value for kind in PlotKind] == [*KINDS, "all"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("scores", "--x", "a"), "x = 'a': has no meaning for scores, which takes --trial and"),
+        (("history", "--out", "a.pdf"), "out = a.pdf: must end in .png or .svg, or be a folder"),
+        (("all", "--out", "a.png"), "out = a.png: must be a folder where all kinds are drawn"),
+        (("all", "--metric", "dev_cer"), "metric = 'dev_cer': is of one kind"),
+        (("importance",), "are the fewest for importance"),
+    ],
+)
+def test_a_plot_that_can_not_be_drawn_is_one_line_and_leaves_nothing(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    write_two_trials(Path("results/two"))
+    before = sorted(Path().rglob("*"))
+    code, out, error = run("plot", arguments[0], "two", *arguments[1:])
+    assert (code, out) == (2, "")
+    assert said in error
+    assert error.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -227,6 +258,7 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
         ("results", "show", "two"),
         ("results", "pool", "six"),
         ("results", "significance", "two"),
+        ("plot", "history", "two"),
     ],
     ids=" ".join,
 )

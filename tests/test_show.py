@@ -11,14 +11,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from tuneprune.errors import ResultsError
 from tuneprune.models.describe import describe_model
-from tuneprune.results.reader import Results, open_results
+from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.show import (
     allocation_yaml,
     describe_table,
-    draw_plots,
     print_answer,
     print_reasons,
     print_run,
@@ -208,32 +206,6 @@ def test_a_comparison_fits_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         "t01", "t00", "20.0", "%", "30.0", "%", "-10.0", "-30.0", "+10.0", "75.0", "%", "123",
         "-2.35", "<0.001",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def adapted(tmp_path: Path, write: Write) -> Results:
-    write("t00", dev_wer=0.1, baseline=True)
-    write("t01", dev_wer=0.3, event_step=5)
-    write("t02", dev_wer=0.2, event_step=5)
-    write("t03", dev_wer=0.15)
-    return open_results(tmp_path)
-
-
-def test_the_best_trial_that_adapted_is_drawn(adapted: Results, tmp_path: Path) -> None:
-    drawn = draw_plots(adapted, tmp_path / "plots", None, None)
-    assert [path.name for path in drawn] == [
-        "allocation_t02.png", "allocation_t02.svg", "learning_curves.png", "learning_curves.svg",
-    ]  # fmt: skip
-    assert sorted((tmp_path / "plots").iterdir()) == drawn
-
-
-@pytest.mark.parametrize(("trial", "split"), [("t99", None), (None, "dev")])
-def test_nothing_is_drawn_unless_all_of_it_can_be(
-    adapted: Results, tmp_path: Path, trial: str | None, split: str | None
-) -> None:
-    with pytest.raises(ResultsError):
-        draw_plots(adapted, tmp_path / "plots", trial, split)
-    assert not (tmp_path / "plots").exists()
 
 
 def test_an_allocation_is_yaml_with_a_line_a_block() -> None:

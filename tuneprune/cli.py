@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, doctor, results, runs
+from tuneprune.commands import checkpoints, corpus, doctor, plot, results, runs
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ for command in (
     runs.train,
     runs.sweep,
     doctor.doctor,
+    plot.plot,
     checkpoints.allocation,
     checkpoints.transcribe,
     checkpoints.export,

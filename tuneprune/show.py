@@ -17,10 +17,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.results.figures import save_figure
 from tuneprune.results.formats import as_csv, as_json, as_markdown, escaped
 from tuneprune.results.layout import Column, fitted
-from tuneprune.results.plots import allocation_panels, learning_curves
 from tuneprune.results.reader import Results
 from tuneprune.results.significance_columns import shown_p
 from tuneprune.sweep.commands import shell_command
@@ -243,36 +241,6 @@ def print_table(
 def print_answer(table: pa.Table, table_format: str, width: int) -> None:
     """Print the answer to a query as it is, but for digits after the sixth in text."""
     _print(table, table_format, width, table.column_names, {})
-
-
-def draw_plots(results: Results, out: Path, trial: str | None, split: str | None) -> list[Path]:
-    """Draw learning curves and the allocation of one trial as PNG and SVG; return the files.
-
-    Nothing is written before everything is known to be there.
-
-    Args:
-        results: one sweep.
-        out: folder for the pictures.
-        trial: whose allocation to draw; the best trial's that adapted, if None.
-        split: whose error rate to draw; that of the dev split, if None.
-    """
-    figures = {"learning_curves": learning_curves(results, split=split)}
-    chosen = trial or _best_adapted(results)
-    if chosen is not None:
-        figures[f"allocation_{chosen}"] = allocation_panels(results, chosen)
-    drawn: list[Path] = []
-    for name, figure in figures.items():
-        for suffix in (".png", ".svg"):
-            save_figure(figure, out / f"{name}{suffix}")
-            drawn.append(out / f"{name}{suffix}")
-    return sorted(drawn)
-
-
-def _best_adapted(results: Results) -> str | None:
-    adapted = set(results.adaptations()["trial_id"].to_pylist())
-    ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
-    names: list[str] = ranked["trial_id"].to_pylist()
-    return next((name for name in names if name in adapted), None)
 
 
 def _table(first: str, *others: str) -> Table:

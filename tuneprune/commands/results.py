@@ -217,30 +217,6 @@ def sql(
     warn(results.warnings)
 
 
-@app.command("plot")
-def plot(
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures. Default: SWEEP/plots")
-    ] = None,
-    trial: Annotated[
-        str | None, typer.Option(help="Whose allocation to draw. Default: the best trial's")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Whose error rate to draw. Default: the dev split's")
-    ] = None,
-) -> None:
-    """Draw WER over steps with the events marked, and an allocation before and after."""
-    from tuneprune.results import open_results
-    from tuneprune.show import draw_plots
-
-    folder = sweep_folder(sweep)
-    results = open_results(folder)
-    for path in draw_plots(results, out or folder / "plots", trial, split):
-        print(path)
-    warn(results.warnings)
-
-
 @app.command("export")
 def export(
     sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],

@@ -5,7 +5,14 @@ from tuneprune.results.compaction import compact
 from tuneprune.results.compare import compare_trials
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
-from tuneprune.results.plots import plot_allocation, plot_learning_curves
+from tuneprune.results.plots import (
+    Importance,
+    draw_all,
+    draw_plot,
+    plot_allocation,
+    plot_learning_curves,
+    save_drawing,
+)
 from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
@@ -17,10 +24,13 @@ __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "Comparison",
+    "Importance",
     "Results",
     "TableWriter",
     "compact",
     "compare_trials",
+    "draw_all",
+    "draw_plot",
     "export_sweep",
     "list_sweeps",
     "open_results",
@@ -28,6 +38,7 @@ __all__ = [
     "plot_allocation",
     "plot_learning_curves",
     "pool_seeds",
+    "save_drawing",
     "sweep_significance",
     "wer_interval",
 ]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results import curves, figures, plots
+from tuneprune.results import plots
+from tuneprune.results.plots import curves, figures
 from tuneprune.results.reader import Results, open_results
 from tuneprune.results.writer import TableWriter
 
@@ -129,7 +130,7 @@ def write_branchformer(folder: Path, *, order: list[str] | None = None) -> Resul
             )  # fmt: skip
             writer.add(
                 "recoveries", step=step + 9, event=event, event_step=step, loss_before=1.0,
-                recovered=event == 0, window_steps=5,
+                recovered=event == 0, recovery_steps=None if event else 15, window_steps=5,
             )  # fmt: skip
         counts = {"substitutions": 0, "deletions": 0, "insertions": 0, "num_ref_words": 9}
         for step in (5, 30):
@@ -170,6 +171,23 @@ def test_an_event_whose_loss_did_not_come_back_is_marked(tmp_path: Path) -> None
     assert [line.get_xdata()[0] for line in marked] == [20]
     plots.plot_learning_curves(open_results(tmp_path), tmp_path / "curves.svg")
     assert "event, loss did not come back" in words_of(tmp_path / "curves.svg")
+
+
+def test_losses_are_drawn_below_with_where_they_were_back(tmp_path: Path) -> None:
+    with TableWriter(tmp_path, sweep_id="s", trial_id="t1", attempt=0, seed=1) as writer:
+        logged = dict.fromkeys(("learning_rate", "step_time_s", "padding_fraction"), 0.1)
+        for step, loss in ((10, 2.0), (20, 1.0), (30, 0.5)):
+            writer.add("steps", step=step, loss=loss, frames=1, utterances=1, **logged)
+    write_branchformer(tmp_path)
+    wer, losses = plots.learning_curves(open_results(tmp_path)).axes
+    assert losses.get_ylabel() == "training loss\n(nats / encoder frame)"
+    assert losses.lines[0].get_xdata().tolist() == [10, 20, 30]
+    assert losses.lines[0].get_ydata().tolist() == [2.0, 1.0, 0.5]
+    assert wer.lines[0].get_ydata().tolist() == [50.0, 50.0]
+    (back,) = [line for line in losses.lines if line.get_marker() == "o"]
+    # 15 steps after the event at 10: halfway between two rows of the log.
+    assert back.get_xdata().tolist() == [25]
+    assert back.get_ydata().tolist() == [0.75]
 
 
 def test_where_all_came_back_nothing_is_said_of_it(results: Results, tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""Read back from the artists: the front, the baseline, and all other trials."""
+
+from matplotlib.axes import Axes
+
+from tuneprune.results.plots import pareto_picture
+from tuneprune.results.reader import Results
+
+
+def points(axes: Axes, label: str) -> list[tuple[float, float]]:
+    (found,) = [one for one in axes.lines if one.get_label() == label]
+    return [
+        (round(float(x), 6), round(float(y), 6)) for x, y in zip(*found.get_data(), strict=True)
+    ]
+
+
+def test_the_front_is_what_none_beats_in_both(sweep: Results) -> None:
+    (axes,) = pareto_picture(sweep).axes
+    # By hand: t1 has the fewest parameters, t3 the lowest WER, t2 lies between; all beat none.
+    assert points(axes, "on the Pareto front") == [(0.9, 40), (1.1, 30), (1.2, 20)]
+    assert points(axes, "baseline") == [(1.0, 50)]  # t1 is smaller and lower
+    assert axes.get_xlabel() == "parameters of the model at the end (million params)"
+    assert {text.get_text() for text in axes.texts} == {"t1", "t2", "t3"}
+
+
+def test_what_is_beaten_is_light(sweep: Results) -> None:
+    (axes,) = pareto_picture(sweep, metric="params", x="dev_wer").axes
+    assert points(axes, "on the Pareto front") == [(20, 1.2), (30, 1.1), (40, 0.9)]
+    (axes,) = pareto_picture(sweep, metric="dev_wer", x="adaptation.at").axes
+    assert points(axes, "on the Pareto front") == [(0.1, 30), (0.2, 20)]
+    assert points(axes, "trial") == [(0.1, 40)]

@@ -1,0 +1,70 @@
+"""Which settings mattered, where it is known by how the numbers were made."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tuneprune.errors import ResultsError
+from tuneprune.results.reader import Results, open_results
+from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.importance import FEWEST_TRIALS, setting_importance
+
+Wer = Callable[[dict[str, object]], float]
+
+
+def write_sweep(root: Path, number: int, wer: Wer) -> Results:
+    rng = random.Random(1)
+    for place in range(number):
+        settings: dict[str, object] = {
+            "adaptation.delta": rng.uniform(0.1, 0.4),
+            "adaptation.scorer": rng.choice(["taylor", "magnitude", "gradient"]),
+            "adaptation.iterations": rng.choice([1, 4]),
+            "model.encoder": "conformer",
+        }
+        if settings["adaptation.iterations"] == 4:
+            settings["adaptation.spacing"] = rng.uniform(0.1, 0.2)
+        with TableWriter(root, sweep_id="s", trial_id=f"t{place}", attempt=0, seed=1) as writer:
+            writer.add(
+                "trials", step=9, status="finished", is_baseline=False, dev_wer=wer(settings),
+                settings=json.dumps(settings),
+            )  # fmt: skip
+    return open_results(root)
+
+
+@pytest.mark.parametrize("name", ["adaptation.delta", "adaptation.scorer"])
+def test_the_setting_that_made_the_numbers_has_nearly_all_of_it(tmp_path: Path, name: str) -> None:
+    def wer(settings: dict[str, object]) -> float:
+        value = settings[name]
+        return value if isinstance(value, float) else float(value == "taylor")
+
+    found = setting_importance(write_sweep(tmp_path, 60, wer))
+    assert max(found.shares, key=lambda one: found.shares[one]) == name
+    assert found.shares[name] > 0.5
+    assert sum(found.shares.values()) == pytest.approx(1.0)
+    assert "model.encoder" not in found.shares  # one value only
+    assert "adaptation.spacing" in found.shares
+    assert found.trials == 60
+
+
+def test_the_same_trials_give_the_same_shares(tmp_path: Path) -> None:
+    results = write_sweep(tmp_path, 30, lambda settings: len(str(settings)) / 100)
+    assert setting_importance(results) == setting_importance(results)
+
+
+def test_too_few_trials_are_one_line_with_both_numbers(tmp_path: Path) -> None:
+    results = write_sweep(tmp_path, FEWEST_TRIALS - 1, lambda settings: 0.5)
+    with pytest.raises(ResultsError, match="trials = 19: 20 finished trials with dev_wer are the"):
+        setting_importance(results)
+
+
+def test_settings_that_are_the_same_everywhere_are_refused(tmp_path: Path) -> None:
+    for place in range(FEWEST_TRIALS):
+        with TableWriter(tmp_path, sweep_id="s", trial_id=f"t{place}", attempt=0, seed=1) as writer:
+            writer.add(
+                "trials", step=9, status="finished", is_baseline=False, dev_wer=0.1, settings="{}"
+            )
+    with pytest.raises(ResultsError, match="no searched setting differs"):
+        setting_importance(open_results(tmp_path))

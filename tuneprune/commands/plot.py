@@ -1,0 +1,121 @@
+"""The command that draws what a sweep has found."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuneprune.commands.options import sweep_folder, warn
+from tuneprune.errors import ResultsError
+
+if TYPE_CHECKING:
+    from tuneprune.results import Importance, Results
+
+
+class PlotKind(StrEnum):
+    """What to draw."""
+
+    curves = "curves"
+    allocation = "allocation"
+    evolution = "evolution"
+    scores = "scores"
+    surface = "surface"
+    scorers = "scorers"
+    pareto = "pareto"
+    history = "history"
+    importance = "importance"
+    stages = "stages"
+    all = "all"
+
+
+class Unit(StrEnum):
+    """What an allocation counts."""
+
+    groups = "groups"
+    params = "params"
+
+
+def plot(
+    kind: Annotated[PlotKind, typer.Argument(help="What to draw; `all` draws what there is.")],
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .png or .svg, or a folder for both. Default: SWEEP/plots"),
+    ] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(help="Of curves, allocation, evolution, scores. Default: best that adapted"),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Of surface, pareto, history, importance. Default: dev_wer"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of curves: whose error rate. Default: the dev split's")
+    ] = None,
+    x: Annotated[
+        str | None,
+        typer.Option(help="Of surface: a searched setting. Of pareto: a column (default: params)"),
+    ] = None,
+    y: Annotated[str | None, typer.Option(help="Of surface: another searched setting")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Of scorers: a searched setting. Default: adaptation.scorer"),
+    ] = None,
+    event: Annotated[
+        int | None, typer.Option(help="Of scores: index of the event. Default: the last")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="Of scores: whose. Default: the one that decided")
+    ] = None,
+    unit: Annotated[
+        Unit | None, typer.Option(help="Of allocation, evolution. Default: groups")
+    ] = None,
+) -> None:
+    """Draw what a sweep has found: learning curves, allocations, scores, settings, stages."""
+    from tuneprune.results import open_results
+    from tuneprune.results.plots import check_out, draw_all, draw_plot, save_drawing
+
+    folder = sweep_folder(sweep)
+    target = out or folder / "plots"
+    is_file = check_out(target)
+    given: dict[str, object] = {
+        "trial": trial,
+        "metric": metric,
+        "split": split,
+        "x": x,
+        "y": y,
+        "by": by,
+    }
+    given |= {"event": event, "scorer": scorer, "unit": unit.value if unit else None}
+    told = {name: value for name, value in given.items() if value is not None}
+    results = open_results(folder)
+    if kind is not PlotKind.all:
+        drawing = draw_plot(kind.value, results, told, find_importance=_find_importance)
+        for path in save_drawing(drawing, target):
+            print(path)
+    else:
+        _check_all(told, target, is_file=is_file)
+        for name, drawn in draw_all(results, find_importance=_find_importance, trial=trial):
+            if isinstance(drawn, str):
+                print(f"left out {name}: {drawn}")
+                continue
+            for path in save_drawing(drawn, target):
+                print(path)
+    warn(results.warnings)
+
+
+def _check_all(told: dict[str, object], target: Path, *, is_file: bool) -> None:
+    if is_file:
+        raise ResultsError("out", target, "must be a folder where all kinds are drawn")
+    for name in told:
+        if name != "trial":
+            raise ResultsError(name, told[name], "is of one kind; draw that kind by its name")
+
+
+def _find_importance(results: "Results", metric: str) -> "Importance":
+    # Optuna is slow to load, and only this kind needs it.
+    from tuneprune.sweep.importance import setting_importance
+
+    return setting_importance(results, metric)
