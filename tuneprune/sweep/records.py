@@ -15,6 +15,12 @@ from tuneprune.training.summary import RunSummary
 INTERRUPTED = "interrupted"
 """The reason of a trial that an interrupt has stopped, which goes on with the same command."""
 
+NO_ROOM = "the disk was full"
+"""The reason of a trial that a full disk has stopped, which goes on with the same command."""
+
+CUT_SHORT = (INTERRUPTED, NO_ROOM)
+"""Reasons of trials that have not ended, although they no longer run."""
+
 _MEASURED = ("dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor")
 _COUNTED = ("params", "prunable_params", "multiply_adds_per_s")
 METRICS = (*_MEASURED, *_COUNTED)
@@ -31,6 +37,9 @@ class TrialRecord:
         is_baseline: True for the run that the others are compared with.
         replicate_of: the trial that this one repeats with another seed, if any.
         executed_steps: that the trial has trained itself before.
+
+    Attributes:
+        unpublished: stages that the disk had no room for; not written.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class TrialRecord:
     ) -> None:
         self._writer = writer
         self._step = 0
+        self.unpublished = 0
         self._known: dict[str, Any] = {
             "is_baseline": is_baseline,
             "replicate_of": replicate_of,

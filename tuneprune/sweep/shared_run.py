@@ -37,11 +37,14 @@ class SharedRun:
             while it waits for what another one trains.
         executed_steps: steps that it has trained itself.
         shared_from: the trial whose stage it has last gone on from, if any.
+        unpublished: stages that the disk had no room for; counted where the trial's own process
+            trains.
     """
 
     summary: RunSummary | None = None
     executed_steps: int = 0
     shared_from: str | None = None
+    unpublished: int = 0
 
 
 def train_shared(
@@ -86,6 +89,7 @@ def train_shared(
         summary = train(steering)
         assert summary.total_steps == trial.sharing.total_steps, "as it was computed beforehand"
         run.executed_steps += summary.step - before
+        run.unpublished += steering.unpublished
         if summary.status != "paused":
             run.summary = summary
     return run
@@ -117,11 +121,15 @@ class SharedSteering:
     Args:
         trial: the trial.
         history: that it has gone through.
+
+    Attributes:
+        unpublished: stages that the disk had no room for, so that others train those steps again.
     """
 
     def __init__(self, trial: SharedTrial, history: History) -> None:
         self.history = history
         self.watch = trial.sharing.watch
+        self.unpublished = 0
         self._trial = trial
         self._judge = trial.judge
 
@@ -136,7 +144,7 @@ class SharedSteering:
 
     def publish(self, step: int, save: Callable[[Path], None]) -> None:
         trial = self._trial
-        trial.store.publish(
+        published = trial.store.publish(
             self.history,
             step,
             save,
@@ -145,6 +153,7 @@ class SharedSteering:
             rows=rows_until(step, rows_of_trial(trial.out, trial.trial_id)),
             notes={"by": trial.trial_id, "observed": self._observed()},
         )
+        self.unpublished += published is None
 
     def goes_on(self, event: AdaptationEvent) -> bool:
         trial = self._trial
@@ -176,7 +185,7 @@ class SharedSteering:
             for file in last.iterdir():
                 link_or_copy(file, path / file.name)
 
-        trial.store.publish(
+        published = trial.store.publish(
             self.history,
             summary.step if summary.status == "stopped" else trial.sharing.total_steps,
             save,
@@ -184,6 +193,7 @@ class SharedSteering:
             rows=rows_of_trial(trial.out, trial.trial_id),
             notes={"by": trial.trial_id, "summary": asdict(summary)},
         )
+        self.unpublished += published is None
 
     def _observed(self) -> dict[str, list[str]]:
         """Return the scores that a stage holds, by observation."""

@@ -19,6 +19,7 @@ from tuneprune.distributed.ray_train import run_workers
 from tuneprune.errors import ConfigError
 from tuneprune.results.trial_rows import rows_of_trial
 from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.full_disk import comes_of_full_disk
 from tuneprune.sweep.records import TrialRecord, early_end, metrics_of, saved_step
 from tuneprune.sweep.rungs import JudgedSteering
 from tuneprune.sweep.segments import Segment
@@ -36,7 +37,8 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
     """Train a segment of one trial inside its Tune trial, and return what came of it.
 
     An exception of the training ends the trial as failed, not the process: it is recorded with
-    its traceback, and the next trial needs no new process.
+    its traceback, and the next trial needs no new process. One that came of a full disk is not
+    the trial's end: its status is then ``no_room``, and nothing is recorded.
     """
     segment = Segment.from_config(settings)
     record: TrialRecord | None = None
@@ -49,13 +51,20 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
         summary = _train(task, segment, config, writer, record)
         if summary is None:
             record.paused(saved_step(task.checkpoint_dir(segment.proposal.trial_id)))
-            return {"status": "waiting", "executed_steps": record.executed_steps}
+            return {"status": "waiting", **_of_segment(record)}
         record.ended(summary, checkpoint_dir=Path("checkpoints") / segment.proposal.trial_id)
     except WorkerDiedError as error:
         return {"status": "died", "reason": str(error)}
     except Exception as error:
+        if comes_of_full_disk(error, task.out):
+            return {"status": "no_room"}
         return {"status": "failed", "reason": (record or record_of(task, segment)).failed(error)}
-    return {**_last_metrics(summary), "executed_steps": record.executed_steps}
+    return {**_last_metrics(summary), **_of_segment(record)}
+
+
+def _of_segment(record: TrialRecord) -> Metrics:
+    unpublished = {"unpublished": record.unpublished} if record.unpublished else {}
+    return {"executed_steps": record.executed_steps, **unpublished}
 
 
 def record_of(task: SweepTask, segment: Segment) -> TrialRecord:
@@ -107,6 +116,7 @@ def _train(
         return summary
     done = train_shared(shared, writer, train)
     record.executed(done.executed_steps, shared_from=done.shared_from)
+    record.unpublished = done.unpublished
     return done.summary
 
 
