@@ -13,7 +13,7 @@ from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError
-from tuneprune.results.trial_rows import copy_rows, rows_of_trial, rows_until
+from tuneprune.results.trial_rows import copy_rows, rows_before, rows_of_trial
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.history import History
 from tuneprune.sweep.sharing import SharedTrial
@@ -149,8 +149,7 @@ class SharedSteering:
             step,
             save,
             best=find_checkpoint(trial.checkpoint_dir, "best"),
-            # A process that died may have come further, and left rows.
-            rows=rows_until(step, rows_of_trial(trial.out, trial.trial_id)),
+            rows=rows_before(step, rows_of_trial(trial.out, trial.trial_id)),
             notes={"by": trial.trial_id, "observed": self._observed()},
         )
         self.unpublished += published is None
