@@ -55,7 +55,11 @@ def space_file(tmp_path: Path, tones: Path) -> Callable[..., Path]:
             "search": {
                 "trials": 2,
                 "sampler": {"kind": "random", "seed": 1},
-                "set": {"adaptation.method": "grow_drop", "adaptation.scorer": "taylor"},
+                "set": {
+                    "adaptation.method": "grow_drop",
+                    "adaptation.scorer": "taylor",
+                    "adaptation.score_every_steps": 1,
+                },
                 "space": {
                     "adaptation.delta": {"uniform": [0.1, 0.3]},
                     "adaptation.at": {"uniform": [0.1, 0.5]},
@@ -221,7 +225,13 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("results", "list"), ("results", "show", "two"), ("results", "pool", "six")],
+    [
+        ("--help",),
+        ("results", "list"),
+        ("results", "show", "two"),
+        ("results", "pool", "six"),
+        ("results", "significance", "two"),
+    ],
     ids=" ".join,
 )
 def test_help_and_results_wait_for_neither_torch_nor_ray(
@@ -331,16 +341,34 @@ def test_trials_are_compared_on_the_test_split_of_their_corpus(run: Run) -> None
     assert row["difference"] == pytest.approx(-4 / 30)
     assert row["low"] <= row["difference"] <= row["high"] <= 0
     assert row["probability_of_improvement"] == 1
+    assert (row["by"], row["blocks"], row["p"]) == ("utterance", 3, None)
     code, out, _ = run("results", "compare", "two", "t01", "t00", "--by", "speaker")
     assert code == 0
     assert "-13.3" in out
     assert "Word error rates on eval." in out
-    assert "over speakers, of which there are 2." in out
+    assert "over speakers, of which there are 2." in " ".join(out.split())
+    assert "No p: the kept texts do not have the counted errors." in out
     out = run("results", "compare", "two", "t01", "t00")[1]
-    assert "over utterances, of which there are 3." in out
+    assert "over utterances, of which there are 3." in " ".join(out.split())
     outcome = run("results", "compare", "two", "t01", "t00", "--split", "test")
     assert_refused(outcome, "'test'", "there are eval")
     assert_refused(run("results", "compare", "two", "t01", "t02"), "'t02'", "did you mean")
+
+
+def test_trials_are_compared_with_their_baseline(run: Run) -> None:
+    write_two_trials(Path("results/two"))
+    code, out, _ = run("results", "significance", "two", "--format", "json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert (row["trial_id"], row["baseline"], row["split"]) == ("t01", "t00", "eval")
+    assert row["difference"] == pytest.approx(-4 / 30)
+    code, out, _ = run("results", "significance", "two", "--by", "speaker")
+    assert code == 0
+    assert "-13.3" in out
+    assert "paired bootstrap over 2 speakers." in out
+    assert max(map(len, out.splitlines())) <= 100
+    refused = run("results", "significance", "two", "--split", "test")
+    assert_refused(refused, "split = 'test'", "there are eval")
 
 
 def test_the_best_by_a_metric_stay_in_its_order_and_show_it(run: Run) -> None:

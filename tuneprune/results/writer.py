@@ -12,7 +12,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ResultsError, unwritable
 from tuneprune.results.rows import as_i32, as_i64, checked_row
 from tuneprune.results.schema import TABLES
 
@@ -103,7 +103,8 @@ class TableWriter:
         """Write every row added so far; when it returns, they are on disk and readable.
 
         Raises:
-            ResultsError: the folder can not be written. The rows stay for the next flush.
+            ResultsError: the folder can not be written (``FullDiskError``: for want of room). The
+                rows stay for the next flush.
         """
         for table, buffer in self._buffers.items():
             if buffer["step"]:
@@ -119,7 +120,7 @@ class TableWriter:
         try:
             write_part(path, rows)
         except OSError as error:
-            raise ResultsError("results", path, f"can not be written ({error.strerror})") from None
+            raise unwritable("results", path, error) from None
         self._number += 1
 
     def __enter__(self) -> Self:
@@ -148,11 +149,11 @@ def write_part(path: Path, rows: pa.Table) -> None:
     except BaseException:
         hidden.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    # Without this, a power cut may take back the rename although the content is safe.
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk: without it, a power cut may take back a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
