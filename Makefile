@@ -5,6 +5,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 # The environment is made anew when what it is made from changes.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+# Most of the slow tests wait for processes to start: one more at once than there are processors.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 FAST := not slow and not ray and not gpu
 
 .PHONY: help setup sweep test check lint bench clean
@@ -16,7 +18,7 @@ sweep: setup  ## run the default sweep (spoken digits, a few minutes); options: 
 	$(RUN)/tuneprune sweep search_spaces/quickstart.yaml $(ARGS)
 
 test: setup lint  ## lint, types and all tests
-	$(RUN)/python -m pytest --durations=10
+	$(RUN)/python -m pytest --durations=10 -n $(JOBS) --dist loadfile
 
 check: setup lint  ## lint, types and the fast tests
 	$(RUN)/python -m pytest -m '$(FAST)'

@@ -57,7 +57,11 @@ def space_file(tmp_path: Path, tones: Path) -> Callable[..., Path]:
             "search": {
                 "trials": 2,
                 "sampler": {"kind": "random", "seed": 1},
-                "set": {"adaptation.method": "grow_drop", "adaptation.scorer": "taylor"},
+                "set": {
+                    "adaptation.method": "grow_drop",
+                    "adaptation.scorer": "taylor",
+                    "adaptation.score_every_steps": 1,
+                },
                 "space": {
                     "adaptation.delta": {"uniform": [0.1, 0.3]},
                     "adaptation.at": {"uniform": [0.1, 0.5]},

@@ -3,6 +3,11 @@
 Bugs of our own are plain assertions and never one of these.
 """
 
+import errno
+from collections.abc import Iterator
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 
 class TunepruneError(ValueError):
     """Wrong input, or a state on disk that the user can mend. The command line exits with 2.
@@ -48,6 +53,10 @@ class ResultsError(TunepruneError):
     """A results folder, table or query that can not be read or written as asked."""
 
 
+class FullDiskError(ResultsError):
+    """A folder without room: its disk is full, or a quota is used up. What is there stays whole."""
+
+
 class ResourceError(TunepruneError):
     """A run that asks for more than the machine or cluster has."""
 
@@ -60,3 +69,26 @@ class Interrupted(Exception):  # noqa: N818  nothing is wrong with what was aske
     """
 
     exit_code = 130
+
+
+def unwritable(field: str, value: object, error: OSError) -> ResultsError:
+    """Return what to say of a file or folder that could not be written, and of a full disk."""
+    reason = error.strerror or str(error)
+    if not is_full_disk(error):
+        return ResultsError(field, value, f"can not be written ({reason})")
+    remedy = f"its disk is full ({reason}); make room, then the same command with --resume goes on"
+    return FullDiskError(field, value, remedy)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Return whether an exception, or one that it came of, says that a disk has no room left."""
+    return any(
+        isinstance(one, FullDiskError) or (isinstance(one, OSError) and one.errno in _NO_ROOM)
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 from tuneprune.config import build_config, with_overrides
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
-from tuneprune.results.trial_rows import copy_rows, rows_of_trial
+from tuneprune.results.trial_rows import copy_rows, rows_before, rows_of_trial
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.history import History, trunk_of
 from tuneprune.sweep.stages import StageStore
@@ -143,12 +144,122 @@ def test_a_publishing_that_is_cut_leaves_nothing_to_be_found(tmp_path: Path) -> 
     assert list((tmp_path / "stages").iterdir()) == []
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(ResultsError, match=r"stages .*can not be written \(Input/output"):
+        StageStore(tmp_path).publish(TRUNK, 10, broken, best=None, rows={}, notes={})
+
+
+def full_until(room: Callable[[], bool]) -> Callable[[Path], None]:
+    """Return what writes a checkpoint by halves where there is no room for it."""
+
+    def save_some(path: Path) -> None:
+        save(path)
+        if not room():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    return save_some
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_without_stages_one_is_not_published(tmp_path: Path, code: int) -> None:
     def full(path: Path) -> None:
+        save(path)
+        raise OSError(code, os.strerror(code))
+
+    store = StageStore(tmp_path)
+    assert store.publish(TRUNK, 10, full, best=None, rows={}, notes={}) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_full_disk_the_stages_go_first_that_were_not_used_for_longest(tmp_path: Path) -> None:
+    store = StageStore(tmp_path)
+    for age, step in ((300, 10), (200, 20), (100, 30)):
+        path = publish(store, step=step)
+        moment = path.stat().st_mtime - age
+        os.utime(path / "stage.json", (moment, moment))
+    save_it = full_until(lambda: len(store.find(TRUNK)) == 1)
+    stage = store.publish(TRUNK, 40, save_it, best=None, rows={}, notes={})
+    assert stage is not None
+    assert store.open(stage) is not None
+    assert [stage.step for stage in store.find(TRUNK)] == [40, 30]
+
+
+def test_on_a_full_disk_stages_that_are_kept_stay(tmp_path: Path) -> None:
+    store = StageStore(tmp_path)
+    kept = publish(store, step=20)
+    publish(store, step=10)
+    never = full_until(lambda: False)
+    assert store.publish(TRUNK, 40, never, best=None, rows={}, notes={}, keep=[kept]) is None
+    assert [stage.step for stage in store.find(TRUNK)] == [20]
+
+
+def test_a_full_disk_that_gives_nothing_back_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StageStore(tmp_path)
+    publish(store, step=20)
+
+    def full(*paths: Path) -> Path:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(ResultsError, match=r"stages .*can not be written \(No space left"):
-        StageStore(tmp_path).publish(TRUNK, 10, full, best=None, rows={}, notes={})
+    monkeypatch.setattr(Path, "rename", full)
+    assert store.publish(TRUNK, 40, save, best=None, rows={}, notes={}) is None
+
+
+def test_a_stage_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    at_rename: dict[str, set[str]] = {}
+    rename = Path.rename
+
+    def note_and_rename(path: Path, target: Path) -> Path:
+        found = {one for one in (path, *path.rglob("*")) if one.stat().st_ino not in synced}
+        at_rename[target.name] = {one.name for one in found}
+        return rename(path, target)
+
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.add(os.fstat(handle).st_ino), fsync(handle))
+    )
+    monkeypatch.setattr(Path, "rename", note_and_rename)
+    best = tmp_path / "best-00000005"
+    save(best)
+    path = publish(StageStore(tmp_path / "stages"), best=best)
+    assert at_rename == {path.name: set()}
+    assert (tmp_path / "stages").stat().st_ino in synced, "the name itself"
+
+
+def test_stages_that_are_cleared_are_gone(tmp_path: Path) -> None:
+    store = StageStore(tmp_path)
+    assert not store.clear()
+    publish(store)
+    assert store.clear()
+    assert store.steps() == {}
+
+
+def test_a_stage_holds_no_rows_of_an_event_or_evaluation_at_its_step(tmp_path: Path) -> None:
+    step = {"loss": 1.0, "learning_rate": 0.1, "step_time_s": 0.1, "frames": 1,
+            "padding_fraction": 0.0, "utterances": 1}  # fmt: skip
+    recovery = {"event_step": 4, "loss_before": 1.0, "window_steps": 5}
+    errors = {"split": "dev", "substitutions": 0, "deletions": 0, "insertions": 0}
+    group = {"layer": 0, "kind": "ff1"}
+    with TableWriter(tmp_path, sweep_id="s", trial_id="t00", attempt=0, seed=1) as writer:
+        for at in (6, 12, 13):
+            writer.add("steps", step=at, **step)
+            writer.add("evaluations", step=at, wer=0.5, num_ref_words=1, **errors)
+            writer.add("allocations", step=at, groups=4, params=100, **group)
+        writer.add("recoveries", step=12, event=0, recovered=True, recovery_steps=8, **recovery)
+        writer.add("recoveries", step=12, event=1, recovered=False, **recovery)
+        writer.add("recoveries", step=9, event=2, recovered=False, **recovery)
+    found = rows_before(12, rows_of_trial(tmp_path, "t00"))
+    assert {table: rows["step"].to_pylist() for table, rows in found.items()} == {
+        "steps": [6, 12], "evaluations": [6], "allocations": [6], "recoveries": [9, 12],
+    }  # fmt: skip
+    assert found["recoveries"]["event"].to_pylist() == [2, 0]
 
 
 def test_over_the_budget_the_stages_go_that_were_not_used_for_longest(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """What a sweep does around its trials; Ray and the trials themselves are in tests/ray."""
 
 import contextlib
+import errno
 import signal
 
 import pytest
+from ray import tune
 
 from tuneprune.distributed.cluster import NodeResources
-from tuneprune.errors import Interrupted, ResourceError, ResultsError
-from tuneprune.sweep import study
+from tuneprune.errors import FullDiskError, Interrupted, ResourceError, ResultsError
+from tuneprune.sweep import folder, study
 from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_sweep_file
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.lock import sole_use
@@ -144,6 +146,47 @@ def test_an_interrupt_before_the_trials_leaves_nothing(tmp_path, space, number):
     with pytest.raises(Interrupted, match="the same command"):
         run_sweep(space, out=tmp_path / "a", prepare=lambda config: signal.raise_signal(number))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", ["in the trials", "at the end"])
+def test_a_full_disk_ends_a_sweep_in_one_line_and_it_has_not_finished(
+    tmp_path, space, monkeypatch, moment
+):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = (study, "_run_trials") if moment == "in the trials" else (folder, "replace_json")
+    monkeypatch.setattr(*place, full)
+    out = tmp_path / "a"
+    with pytest.raises(FullDiskError, match=rf"^out = {out}: its disk is full \(.* with --resume"):
+        run_sweep(space, out=out, prepare=nothing)
+    assert read_sweep_file(out).finished_s is None
+    assert [path.name for path in out.glob("*.tmp")] == []
+
+
+def test_whatever_tune_raises_of_a_full_disk_stops_what_runs(tmp_path, space, monkeypatch):
+    stopped = []
+
+    class Tuner:
+        def __init__(self, *arguments, **options):
+            pass
+
+        def fit(self):
+            raise EOFError from OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    class Watch(tune.Callback):
+        is_full = False
+
+        def stop_running(self, reason):
+            stopped.append(reason)
+
+    monkeypatch.setattr(study.tune, "Tuner", Tuner)
+    task = SweepTask(
+        space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
+    )
+    with pytest.raises(FullDiskError):
+        study._fit(task, RESOURCES, None, Watch())
+    assert stopped == ["the disk was full"]
 
 
 def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monkeypatch, capsys):

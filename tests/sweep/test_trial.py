@@ -1,7 +1,9 @@
 """What happens in a trial's own process is recorded, from its first line to its last."""
 
 import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,35 @@ def test_a_baseline_of_a_grid_has_its_own_seed_and_no_adaptation(task, settings,
     row = only_row(tmp_path)
     assert (row["seed"], row["is_baseline"], row["method"]) == (6, True, "none")
     assert json.loads(row["settings"]) == {"seed": 6}
+
+
+def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("moment", ["before its first row", "while it trains", "at its end"])
+def test_a_trial_without_room_has_not_ended(task, tmp_path, monkeypatch, moment):
+    train = task.train
+
+    def train_and_fill(*arguments, **options):
+        monkeypatch.setattr(os, "fsync", full)
+        return full() if moment == "while it trains" else train(*arguments, **options)
+
+    if moment == "before its first row":
+        monkeypatch.setattr(os, "fsync", full)
+    filled = dataclasses.replace(task, train=train_and_fill)
+    assert run(filled) == {"status": "no_room"}
+    monkeypatch.undo()
+    if moment == "before its first row":
+        assert not list(tmp_path.glob("parts/trials/*.arrow"))
+    else:
+        assert only_row(tmp_path)["status"] == "running"
+        assert earlier_trials(tmp_path)["t01"].ended is None
+
+
+def test_a_trial_that_fails_without_room_to_say_so_has_not_ended(task, tmp_path, monkeypatch):
+    def train(*arguments, **options):
+        monkeypatch.setattr(os, "fsync", full)
+        raise RuntimeError("a bad seed")
+
+    assert run(dataclasses.replace(task, train=train)) == {"status": "no_room"}

@@ -1,5 +1,6 @@
 """Whatever becomes of a trial, the sweep goes on, and the table says why it ended."""
 
+import errno
 import io
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,15 @@ import pytest
 import ray
 from rich.console import Console
 
+from tuneprune.errors import FullDiskError
 from tuneprune.results.reader import open_results
 from tuneprune.sweep import watch as module
+from tuneprune.sweep.earlier import earlier_trials
+from tuneprune.sweep.history import History
 from tuneprune.sweep.live import LiveTable
 from tuneprune.sweep.proposals import Proposal
 from tuneprune.sweep.queue import MOST_DEATHS, TrialQueue
+from tuneprune.sweep.records import NO_ROOM
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.task import SweepTask
@@ -95,6 +100,16 @@ def tune_trial(number=1, error=None, text=None, segment=0, **last_result):
     )
 
 
+def full(*arguments, **options):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def publish_stage(task):
+    task.store.publish(
+        History(trunk="t" * 16), 10, lambda path: path.mkdir(), best=None, rows={}, notes={}
+    )
+
+
 def only_row(folder):
     (row,) = open_results(folder).table("trials").to_pylist()
     return row
@@ -139,20 +154,67 @@ def test_what_the_trial_itself_has_recorded_stays(watch, task, tmp_path):
     assert only_row(tmp_path)["reason"] == "RuntimeError: the real reason"
 
 
-def test_a_full_disk_does_not_end_the_sweep_and_is_told_at_its_end(watch, monkeypatch):
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
+def test_an_end_that_can_not_be_recorded_is_told_when_the_sweep_ends(watch, monkeypatch):
+    def broken(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(module, "record_of", full)
+    monkeypatch.setattr(module, "record_of", broken)
     watch.on_trial_error(trial=tune_trial(error=task_error(ValueError("first"))), **INFO)
     (line,) = watch.unrecorded
-    assert "t01 failed: ValueError: first; not recorded: OSError: [Errno 28]" in line
+    assert "t01 failed: ValueError: first; not recorded: OSError: [Errno 5]" in line
+
+
+def test_an_end_that_a_full_disk_keeps_from_being_recorded_ends_the_sweep(
+    watch, proposer, monkeypatch
+):
+    monkeypatch.setattr(module, "record_of", full)
+    watch.on_step_end(**INFO)
+    watch.on_trial_error(trial=tune_trial(error=task_error(ValueError("first"))), **INFO)
+    assert (proposer.heard, watch.unrecorded) == ({}, [])
+    with pytest.raises(FullDiskError, match=r"its disk is full .* with --resume goes on"):
+        watch.on_step_end(**INFO)
+
+
+def test_a_trial_without_room_ends_the_sweep_and_has_not_ended(watch, proposer, tmp_path):
+    watch.on_trial_start(trial=tune_trial(), **INFO)
+    watch.on_trial_complete(trial=tune_trial(status="no_room"), **INFO)
+    with pytest.raises(FullDiskError):
+        watch.on_step_end(**INFO)
+    watch.stop_running(NO_ROOM)
+    row = only_row(tmp_path)
+    assert (row["status"], row["reason"]) == ("stopped", "the disk was full")
+    assert earlier_trials(tmp_path)["t01"].ended is None
+    assert proposer.heard == {}
+
+
+def test_stages_make_way_for_a_trial_without_room(watch, task, queue, proposer, screen):
+    publish_stage(task)
+    watch.on_trial_start(trial=tune_trial(), **INFO)
+    watch.on_trial_complete(trial=tune_trial(status="no_room"), **INFO)
+    watch.on_step_end(**INFO)
+    assert task.store.steps() == {}
+    segment = queue.next()
+    assert (segment.proposal.trial_id, segment.attempt) == ("t01", 1)
+    assert "the disk was full; stages have made way" in screen.getvalue()
+
+
+def test_a_trial_that_finds_no_room_again_and_again_ends_the_sweep(watch, task, queue):
+    for segment in range(MOST_DEATHS + 1):
+        watch.on_step_end(**INFO)
+        publish_stage(task)
+        watch.on_trial_start(trial=tune_trial(segment=segment), **INFO)
+        watch.on_trial_complete(trial=tune_trial(segment=segment, status="no_room"), **INFO)
+    assert watch.is_full
+
+
+def test_that_stages_have_no_room_is_said_once(watch, screen):
+    for number in (1, 2):
+        trial = tune_trial(number, status="waiting", executed_steps=1, unpublished=3)
+        watch.on_trial_complete(trial=trial, **INFO)
+    assert screen.getvalue().count("no room for stages") == 1
 
 
 def test_a_constraint_that_can_not_be_judged_now_does_not_end_the_sweep(watch, monkeypatch):
-    def full(self):
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr(module.Violations, "record", full)
     watch.on_trial_complete(trial=tune_trial(status="finished", dev_wer=0.5), **INFO)
     (line,) = watch.unrecorded

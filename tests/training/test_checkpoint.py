@@ -1,19 +1,25 @@
 """What a checkpoint refuses, and which of them stay."""
 
+import errno
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tuneprune.errors import CheckpointError
+from tuneprune.errors import CheckpointError, FullDiskError
 from tuneprune.testing.tones import make_tone_corpus, tone_config
+from tuneprune.training import checkpoint as module
 from tuneprune.training.checkpoint import (
+    adopt_checkpoint,
     find_checkpoint,
     keep_only,
     load_model_tensors,
     read_checkpoint,
+    save_checkpoint,
 )
 from tuneprune.training.context import LocalContext
 from tuneprune.training.recogniser import load_model
@@ -112,3 +118,60 @@ def test_a_corpus_that_changed_is_not_trained_on_further(tmp_path: Path) -> None
     again = LocalContext(device=torch.device("cpu"), checkpoint=last(tmp_path / "c"))
     with pytest.raises(CheckpointError, match="before it changed"):
         train(config, again, writer=None, checkpoint_dir=tmp_path / "c")
+
+
+def full(*arguments: object, **options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def safetensors_full(*arguments: object) -> None:
+    said = "Error while serializing: I/O error: No space left on device (os error 28)"
+    raise SafetensorError(said)
+
+
+@pytest.mark.parametrize("moment", ["tensors", "state", "sync", "rename"])
+@pytest.mark.parametrize("how", ["saved", "adopted"])
+def test_on_a_full_disk_the_checkpoint_before_stays_and_nothing_is_left_beside(
+    checkpoints: Path, moment: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read_checkpoint(last(checkpoints))
+    model = load_model_tensors(found)
+    before = {path: path.read_bytes() for path in checkpoints.rglob("*") if path.is_file()}
+    match moment:
+        case "tensors":
+            monkeypatch.setattr(module, "save_file", safetensors_full)
+            monkeypatch.setattr(module, "link_or_copy", full)
+        case "state":
+            monkeypatch.setattr(Path, "write_text", full)
+        case "sync":
+            monkeypatch.setattr(module.os, "fsync", full)
+        case _:
+            monkeypatch.setattr(module.os, "rename", full)
+    adopted = partial(adopt_checkpoint, last(checkpoints), checkpoints / "a", config=found.config)
+    saved = partial(
+        save_checkpoint, checkpoints, step=40, model=model, optimizer=None, config=found.config,
+        labels=found.labels, hook={}, progress={},
+    )  # fmt: skip
+    write = saved if how == "saved" else adopted
+    with pytest.raises(FullDiskError, match="its disk is full") as caught:
+        write(role="last")
+    assert "\n" not in str(caught.value)
+    after = {path: path.read_bytes() for path in checkpoints.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_what_safetensors_says_of_something_else_is_not_a_full_disk(
+    checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise SafetensorError("I/O error: Read-only file system (os error 30)")
+
+    found = read_checkpoint(last(checkpoints))
+    model = load_model_tensors(found)
+    monkeypatch.setattr(module, "save_file", refuse)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        save_checkpoint(
+            checkpoints, "last", step=40, model=model, optimizer=None, config=found.config,
+            labels=found.labels, hook={}, progress={},
+        )  # fmt: skip
+    assert caught.value.errno == errno.EROFS

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import unwritable
 from tuneprune.results.folders import Folder, place_of
 from tuneprune.results.parts import BadFileError, TableFiles
 from tuneprune.results.schema import TABLES
@@ -68,8 +68,7 @@ def compact(
         try:
             done = _compact_table(files, table, at_least)
         except OSError as error:
-            remedy = f"can not be compacted ({error.strerror})"
-            raise ResultsError("results", place_of(files.folder), remedy) from None
+            raise unwritable("results", place_of(files.folder), error) from None
         if done is not None:
             yield done
 

@@ -180,7 +180,7 @@ class LocalFolder:
         except BaseException:
             hidden.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        sync_folder(path.parent)
 
     def remove(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
@@ -299,8 +299,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _sync(folder: Path) -> None:
-    # Without this, a power cut may take back the rename although the content is safe.
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk: without it, a power cut may take back a rename."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -21,6 +21,7 @@ TrialRows = Mapping[str, pa.Table]
 """Settled rows by table; a table without rows may be missing."""
 
 _SHARED = tuple(table for table in TABLES if table != "trials")
+_WITH_A_STEP = frozenset(("steps", "recoveries"))
 _OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
 
 
@@ -60,11 +61,19 @@ def _own_rows(root: Path, trial_id: str, table: str, *, whole: bool) -> pa.Table
     return settle(table, rows) if rows.num_rows else None
 
 
-def rows_until(step: int, rows: TrialRows) -> TrialRows:
-    """Return the rows that were made when at most so many steps were finished."""
-    return {
-        table: found.filter(pc.less_equal(found["step"], step)) for table, found in rows.items()
-    }
+def rows_before(step: int, rows: TrialRows) -> TrialRows:
+    """Return the rows of a run that has made ``step`` steps, before an event or evaluation there.
+
+    A process that died may have come further, and left rows: what it wrote at that very step after
+    the step itself is of the trial's own event, and others are to go on from before it.
+    """
+    found = {table: one.filter(pc.less(one["step"], step)) for table, one in rows.items()}
+    for table in _WITH_A_STEP & rows.keys():
+        there = rows[table].filter(pc.equal(rows[table]["step"], step))
+        if table == "recoveries":  # that there was none is known at the next event
+            there = there.filter(there["recovered"])
+        found[table] = pa.concat_tables([found[table], there])
+    return found
 
 
 def save_rows(folder: Path, rows: TrialRows) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ResultsError, unwritable
 from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.rows import as_i32, as_i64, checked_row
 from tuneprune.results.schema import TABLES
@@ -103,7 +103,8 @@ class TableWriter:
         """Write every row added so far; when it returns, they are on disk and readable.
 
         Raises:
-            ResultsError: the folder can not be written. The rows stay for the next flush.
+            ResultsError: the folder can not be written (``FullDiskError``: for want of room). The
+                rows stay for the next flush.
         """
         for table, buffer in self._buffers.items():
             if buffer["step"]:
@@ -119,8 +120,7 @@ class TableWriter:
         try:
             write_part(self._folder, name, rows)
         except OSError as error:
-            remedy = f"can not be written ({error.strerror})"
-            raise ResultsError("results", place_of(self._folder, name), remedy) from None
+            raise unwritable("results", place_of(self._folder, name), error) from None
         self._number += 1
 
     def __enter__(self) -> Self:

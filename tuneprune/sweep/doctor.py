@@ -16,7 +16,7 @@ from pathlib import Path
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes
 from tuneprune.distributed.nodes import NoAnswer, ask_nodes
-from tuneprune.errors import ConfigError, ResourceError, ResultsError
+from tuneprune.errors import ConfigError, ResourceError, ResultsError, is_full_disk
 from tuneprune.sweep.disk import CheckpointSize, CheckpointSizes, checkpoints_bytes
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.findings import Finding, ok, problem, raise_problem
@@ -120,7 +120,8 @@ def _check_nodes(
     try:
         answers, seen = _ask(out, token, tuple(fingerprints))
     except OSError as error:
-        remedy = f"can not be written here ({error.strerror or error}); choose another folder"
+        instead = "make room, or choose another" if is_full_disk(error) else "choose another folder"
+        remedy = f"can not be written here ({error.strerror or error}); {instead}"
         return [problem("folder", ResultsError("out", out, remedy))]
     reports = {name: one for name, one in answers.items() if isinstance(one, NodeReport)}
     findings = check_answers(answers)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.reader import open_results
-from tuneprune.sweep.records import INTERRUPTED, METRICS
+from tuneprune.sweep.records import CUT_SHORT, METRICS
 from tuneprune.sweep.segments import Earlier
 
 
@@ -19,7 +19,7 @@ def has_failed(out: Path) -> bool:
 def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlier]:
     """Return the trials that a sweep's folder knows of, by name; none, where it has no tables yet.
 
-    Those that were running or stopped by an interrupt have not ended.
+    Those that were running, or stopped by an interrupt or a full disk, have not ended.
 
     Args:
         out: the folder.
@@ -36,7 +36,7 @@ def earlier_trials(out: Path, *, retry_failed: bool = False) -> dict[str, Earlie
         row["trial_id"]: Earlier(
             attempt=row["attempt"],
             ended={name: row[name] for name in known}
-            if row["status"] in ends and row["reason"] != INTERRUPTED
+            if row["status"] in ends and row["reason"] not in CUT_SHORT
             else None,
         )
         for row in trials.select(columns).to_pylist()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tuneprune.results.folders import sync_folder
+
 
 def claim(path: Path, content: Mapping[str, Any]) -> bool:
     """Write a file unless it is there; return whether it was not."""
@@ -27,13 +29,25 @@ def _link(written: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links; there the file is seen while it is written
+        content = written.read_bytes()
         with path.open("xb") as file:
-            file.write(written.read_bytes())
+            try:
+                file.write(content)
+                file.flush()
+            except OSError:
+                path.unlink()  # it is ours, and half of it would keep others out for ever
+                raise
 
 
 def replace_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file in one step, over what is there."""
-    _write_beside(path, content).replace(path)
+    """Write a file in one step, over what is there; when it returns, it is on disk."""
+    hidden = _write_beside(path, content)
+    try:
+        hidden.replace(path)
+    except OSError:
+        hidden.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def _write_beside(path: Path, content: Mapping[str, Any]) -> Path:

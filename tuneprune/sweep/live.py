@@ -90,6 +90,7 @@ class LiveTable:
         self._began = time.monotonic()
         self._live: Live | None = None
         self._before = 0.0  # trials that had ended when this began
+        self._said: set[str] = set()
 
     @property
     def is_shown(self) -> bool:
@@ -136,6 +137,12 @@ class LiveTable:
         self._trials.setdefault(trial_id, _Trial()).status = "waiting"
         if reason:
             self._say(f"{trial_id} goes on in another process: {reason}")
+
+    def said_once(self, line: str) -> None:
+        """Print a line about the whole sweep, above the table, unless it was said before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._console.print(cut(line), soft_wrap=True)
 
     def known(self, proposal: Proposal, metrics: Mapping[str, Any]) -> None:
         """Take note of a trial that ended before this sweep was gone on with."""

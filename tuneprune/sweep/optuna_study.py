@@ -265,6 +265,8 @@ def _labels(choices: tuple[Any, ...]) -> list[Any]:
 
 def _open_study(study_name: str, journal: Path | None, num_objectives: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if journal is not None:
+        _cut_half_line(journal)
     storage = JournalStorage(JournalFileBackend(str(journal))) if journal else None
     return optuna.create_study(
         study_name=study_name,
@@ -272,6 +274,16 @@ def _open_study(study_name: str, journal: Path | None, num_objectives: int) -> o
         directions=["minimize"] * num_objectives,
         load_if_exists=True,  # of this sweep: its name is unique
     )
+
+
+def _cut_half_line(journal: Path) -> None:
+    """Cut what a full disk or a kill has left of an entry: the next one would become part of it."""
+    if not journal.exists():
+        return
+    with journal.open("r+b") as file:
+        content = file.read()
+        if not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _sampler(space: Space, place: tuple[int, int], *, at_random: bool) -> BaseSampler:

@@ -18,6 +18,12 @@ _SPENT = ("executed_steps", "setup_s", "train_s", "shared_from")
 INTERRUPTED = "interrupted"
 """The reason of a trial that an interrupt has stopped, which goes on with the same command."""
 
+NO_ROOM = "the disk was full"
+"""The reason of a trial that a full disk has stopped, which goes on with the same command."""
+
+CUT_SHORT = (INTERRUPTED, NO_ROOM)
+"""Reasons of trials that have not ended, although they no longer run."""
+
 _MEASURED = ("dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor")
 _COUNTED = ("params", "prunable_params", "multiply_adds_per_s")
 METRICS = (*_MEASURED, *_COUNTED)
@@ -34,6 +40,9 @@ class TrialRecord:
         is_baseline: True for the run that the others are compared with.
         replicate_of: the trial that this one repeats with another seed, if any.
         spent: what the trial has done before.
+
+    Attributes:
+        unpublished: stages that the disk had no room for; not written.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class TrialRecord:
     ) -> None:
         self._writer = writer
         self._step = spent.step
+        self.unpublished = 0
         self._known: dict[str, Any] = {
             "is_baseline": is_baseline,
             "replicate_of": replicate_of,

@@ -13,7 +13,7 @@ from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError
-from tuneprune.results.trial_rows import copy_rows, rows_of_trial, rows_until
+from tuneprune.results.trial_rows import copy_rows, rows_before, rows_of_trial
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.history import History
 from tuneprune.sweep.sharing import SharedTrial
@@ -105,11 +105,15 @@ class SharedSteering:
     Args:
         trial: the trial.
         history: that it has gone through.
+
+    Attributes:
+        unpublished: stages that the disk had no room for, so that others train those steps again.
     """
 
     def __init__(self, trial: SharedTrial, history: History) -> None:
         self.history = history
         self.watch = trial.sharing.watch
+        self.unpublished = 0
         self._trial = trial
         self._judge = trial.judge
 
@@ -124,15 +128,15 @@ class SharedSteering:
 
     def publish(self, step: int, save: Callable[[Path], None]) -> None:
         trial = self._trial
-        trial.store.publish(
+        published = trial.store.publish(
             self.history,
             step,
             save,
             best=find_checkpoint(trial.checkpoint_dir, "best"),
-            # A process that died may have come further, and left rows.
-            rows=rows_until(step, rows_of_trial(trial.out, trial.trial_id)),
+            rows=rows_before(step, rows_of_trial(trial.out, trial.trial_id)),
             notes={"by": trial.trial_id, "observed": self._observed()},
         )
+        self.unpublished += published is None
 
     def goes_on(self, event: AdaptationEvent) -> bool:
         trial = self._trial
@@ -164,7 +168,7 @@ class SharedSteering:
             for file in last.iterdir():
                 link_or_copy(file, path / file.name)
 
-        trial.store.publish(
+        published = trial.store.publish(
             self.history,
             summary.step if summary.status == "stopped" else trial.sharing.total_steps,
             save,
@@ -172,6 +176,7 @@ class SharedSteering:
             rows=rows_of_trial(trial.out, trial.trial_id),
             notes={"by": trial.trial_id, "summary": asdict(summary)},
         )
+        self.unpublished += published is None
 
     def _observed(self) -> dict[str, list[str]]:
         """Return the scores that a stage holds, by observation."""

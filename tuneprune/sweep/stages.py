@@ -2,7 +2,7 @@
 
 A stage is a folder ``stages/<history>-<step>``, written beside and renamed: the checkpoint, the
 weights that were best so far, the rows of the run until then, and checksums of all of it. Stages
-are a cache: one that is damaged, gone or evicted is trained again.
+are a cache: one that is damaged, gone or evicted is trained again. On a full disk they make way.
 """
 
 import contextlib
@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import is_full_disk, unwritable
+from tuneprune.results.folders import sync_folder
 from tuneprune.results.trial_rows import TrialRows, load_rows, save_rows
 from tuneprune.sweep.history import History
-from tuneprune.training.checkpoint import link_or_copy
+from tuneprune.training.checkpoint import link_or_copy, sync_files
 
 STAGE_VERSION = 1
 _NAME = re.compile(r"([0-9a-f]{16})-(\d{8})")
@@ -80,8 +81,10 @@ class StageStore:
         rows: TrialRows,
         notes: Mapping[str, Any],
         keep: Collection[Path] = (),
-    ) -> Stage:
+    ) -> Stage | None:
         """Write a stage, unless it is there already, and make room for it.
+
+        Where the disk is full, others are evicted for it as if they were over the budget.
 
         Args:
             history: of the run.
@@ -92,13 +95,41 @@ class StageStore:
             notes: what else is to be known of it before it is opened; JSON.
             keep: stages that must not be evicted.
 
+        Returns:
+            The stage; None if the disk is full, and no stage is left that could be evicted.
+
         Raises:
-            ResultsError: the folder can not be written.
+            ResultsError: the folder can not be written for another reason.
         """
         stage = self._stage(history.key, step)
         if _read(stage.path) is not None:
             return stage
         _remove(stage.path)  # what is left of one whose removal was cut off
+        kept = {stage.path, *keep}
+        while True:
+            try:
+                self._write(stage, history, save, best=best, rows=rows, notes=notes)
+                break
+            except OSError as error:
+                if stage.path.is_dir():  # another process has published it meanwhile
+                    break
+                if not is_full_disk(error):
+                    raise unwritable("stages", stage.path, error) from None
+            if not self._evict_oldest(keep=kept):
+                return None
+        self._make_room(keep=kept)
+        return stage
+
+    def _write(
+        self,
+        stage: Stage,
+        history: History,
+        save: Callable[[Path], None],
+        *,
+        best: Path | None,
+        rows: TrialRows,
+        notes: Mapping[str, Any],
+    ) -> None:
         beside = self._root / f".{stage.path.name}.{uuid.uuid4().hex[:8]}.tmp"
         try:
             beside.mkdir(parents=True)
@@ -111,22 +142,18 @@ class StageStore:
             content = {
                 "version": STAGE_VERSION,
                 "history": history.to_json(),
-                "step": step,
+                "step": stage.step,
                 "notes": dict(notes),
                 "files": {
                     path.relative_to(beside).as_posix(): _checksum(path) for path in _files(beside)
                 },
             }
             (beside / "stage.json").write_text(json.dumps(content, indent=1))
+            sync_files(beside)  # a whole name over an empty record would outlive a power cut
             beside.rename(stage.path)
-        except OSError as error:
-            if not stage.path.is_dir():  # else another process has published it meanwhile
-                reason = f"can not be written ({error.strerror})"
-                raise ResultsError("stages", stage.path, reason) from None
+            sync_folder(self._root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        self._make_room(keep={stage.path, *keep})
-        return stage
 
     def find(self, history: History) -> list[Stage]:
         """Return the stages of a history, the deepest first."""
@@ -157,6 +184,13 @@ class StageStore:
             os.utime(stage.path / "stage.json")
         return stage
 
+    def clear(self) -> bool:
+        """Evict every stage, for results to have their room; return whether one is gone."""
+        found = self._all()
+        for stage in found:
+            _remove(stage.path)
+        return any(not stage.path.exists() for stage in found)
+
     def _stage(self, history: str, step: int) -> Stage:
         return Stage(path=self._root / f"{history}-{step:08d}", history=history, step=step)
 
@@ -167,6 +201,15 @@ class StageStore:
         names = sorted(path.name for path in self._root.iterdir())
         found = [match for name in names if (match := _NAME.fullmatch(name))]
         return [self._stage(match[1], int(match[2])) for match in found]
+
+    def _evict_oldest(self, *, keep: Collection[Path]) -> bool:
+        """Evict the stage that was not used for longest; return whether one is gone."""
+        found = [stage.path for stage in self._all() if stage.path not in keep]
+        if not found:
+            return False
+        oldest = min(found, key=_last_used)
+        _remove(oldest)
+        return not oldest.exists()
 
     def _make_room(self, *, keep: Collection[Path]) -> None:
         if self._budget is None:

@@ -36,12 +36,14 @@ from tuneprune.sweep.folder import (
     reopen_sweep,
     shown_path,
 )
+from tuneprune.sweep.full_disk import comes_of_full_disk, full_disk, one_line_if_full
 from tuneprune.sweep.interrupts import interruptible
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.queue import TrialQueue
+from tuneprune.sweep.records import NO_ROOM
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
 from tuneprune.sweep.run_checks import refuse_impossible
 from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge, exact_steps
@@ -105,6 +107,7 @@ def run_sweep(
     Raises:
         TunepruneError: the folder holds something else, the input is bad, no trial fits, or
             another process is at work there. Then nothing has been started or written.
+        FullDiskError: the disk of the folder is full; the same call goes on once it is not.
         Interrupted: Ctrl-C or SIGTERM.
     """
     path = out.absolute()
@@ -158,9 +161,10 @@ def run_sweep(
                     plan=sharers.plan,
                     stages_bytes=round(stages_gb * 1e9),
                 )
-                _run_trials(task, resources, view, sharers, retry_failed=retry_failed)
-                Violations(space, path).record()  # of what ended where the sweep was cut off
-                ended = end_sweep(path, task.sweep_id)
+                with one_line_if_full(path):
+                    _run_trials(task, resources, view, sharers, retry_failed=retry_failed)
+                    Violations(space, path).record()  # of what ended where the sweep was cut off
+                    ended = end_sweep(path, task.sweep_id)
                 _tidy(path)
             return read_outcome(path, ended, space)
 
@@ -258,8 +262,14 @@ def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: T
             storage_path=str(task.out / "ray"), name="tune", verbose=0, callbacks=[watch]
         ),
     )
-    with suppress(KeyboardInterrupt):  # a second Ctrl-C, which cuts Tune's tidying up short
-        tuner.fit()
+    try:
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C, which cuts Tune's tidying up short
+            tuner.fit()
+    except Exception as error:
+        if not (watch.is_full or comes_of_full_disk(error, task.out)):
+            raise
+        watch.stop_running(NO_ROOM)
+        raise full_disk(task.out) from None
     if not queue.is_done:  # Tune has caught a Ctrl-C, and stopped what was running
         watch.stop_running()
         raise KeyboardInterrupt

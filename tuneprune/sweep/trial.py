@@ -19,10 +19,11 @@ from tuneprune.distributed.ray_train import run_workers
 from tuneprune.errors import ConfigError
 from tuneprune.results.trial_rows import rows_of_trial
 from tuneprune.results.writer import TableWriter
+from tuneprune.sweep.full_disk import comes_of_full_disk
 from tuneprune.sweep.records import TrialRecord, early_end, metrics_of, saved_step
 from tuneprune.sweep.rungs import JudgedSteering
 from tuneprune.sweep.segments import Segment
-from tuneprune.sweep.shared_run import train_shared
+from tuneprune.sweep.shared_run import SharedSteering, train_shared
 from tuneprune.sweep.spent import read_spent
 from tuneprune.sweep.task import SweepTask
 from tuneprune.training.checkpoint import find_checkpoint
@@ -37,7 +38,8 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
     """Train a segment of one trial inside its Tune trial, and return what came of it.
 
     An exception of the training ends the trial as failed, not the process: it is recorded with
-    its traceback, and the next trial needs no new process.
+    its traceback, and the next trial needs no new process. One that came of a full disk is not
+    the trial's end: its status is then ``no_room``, and nothing is recorded.
     """
     segment = Segment.from_config(settings)
     record: TrialRecord | None = None
@@ -50,15 +52,21 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
         summary = _train(task, segment, config, writer, record)
         if summary is None:
             record.paused(saved_step(task.checkpoint_dir(segment.proposal.trial_id)))
-            return {"status": "waiting"}
+            return {"status": "waiting", **_of_segment(record)}
         record.ended(summary, checkpoint_dir=Path("checkpoints") / segment.proposal.trial_id)
     except WorkerDiedError as error:
         return {"status": "died", "reason": str(error)}
     except Exception as error:
+        if comes_of_full_disk(error, task.out):
+            return {"status": "no_room"}
         record = record or record_of(task, segment)
         record.recount(task.out)
         return {"status": "failed", "reason": record.failed(error)}
-    return _last_metrics(summary)
+    return {**_last_metrics(summary), **_of_segment(record)}
+
+
+def _of_segment(record: TrialRecord) -> Metrics:
+    return {"unpublished": record.unpublished} if record.unpublished else {}
 
 
 def record_of(task: SweepTask, segment: Segment) -> TrialRecord:
@@ -121,6 +129,8 @@ def _train_recorded(
     before = saved_step(task.checkpoint_dir(segment.proposal.trial_id))
     summary = _train_alone(task, segment, config, writer, record, steering)
     record.trained(summary, before=before)
+    if isinstance(steering, SharedSteering):
+        record.unpublished += steering.unpublished
     return summary
 
 

@@ -12,10 +12,12 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from tuneprune.distributed.failures import PROCESS_DIED, process_died
+from tuneprune.errors import is_full_disk
 from tuneprune.sweep.earlier import earlier_trials
+from tuneprune.sweep.full_disk import full_disk
 from tuneprune.sweep.live import LiveTable
 from tuneprune.sweep.queue import MOST_DEATHS, TrialQueue
-from tuneprune.sweep.records import INTERRUPTED, last_line
+from tuneprune.sweep.records import INTERRUPTED, NO_ROOM, last_line
 from tuneprune.sweep.segments import Segment
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.trial import record_of
@@ -34,10 +36,12 @@ class TrialWatch(tune.Callback):
 
     Attributes:
         unrecorded: a line for what could not be recorded of a trial either.
+        is_full: the disk is, and no stage was left that could make way; the sweep ends.
     """
 
     def __init__(self, task: SweepTask, queue: TrialQueue, view: LiveTable) -> None:
         self.unrecorded: list[str] = []
+        self.is_full = False
         self._task = task
         self._queue = queue
         self._view = view
@@ -77,7 +81,11 @@ class TrialWatch(tune.Callback):
         if not self._is_first(segment):
             return
         trial_id = segment.proposal.trial_id
-        if metrics.get("status") == "waiting":
+        if metrics.get("unpublished"):
+            self._view.said_once("no room for stages: trials train again what they could share")
+        if metrics.get("status") == "no_room":
+            self._ran_out_of_room(segment)
+        elif metrics.get("status") == "waiting":
             self._running.pop(trial_id, None)
             self._queue.paused(trial_id)
             self._view.waiting(trial_id)
@@ -98,10 +106,14 @@ class TrialWatch(tune.Callback):
         else:
             self._fail(segment, reason, traceback)
 
-    def stop_running(self) -> None:
-        """Record the trials that an interrupt has cut short."""
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self.is_full:  # what runs would not come to its end either
+            raise full_disk(self._task.out)
+
+    def stop_running(self, reason: str = INTERRUPTED) -> None:
+        """Record the trials that an interrupt or a full disk has cut short."""
         for segment in self._running.values():
-            self._record(segment, "stopped", INTERRUPTED)
+            self._record(segment, "stopped", reason)
 
     def _is_first(self, segment: Segment) -> bool:
         """Return whether this end has not been told before, as Tune may do."""
@@ -122,9 +134,20 @@ class TrialWatch(tune.Callback):
         else:
             self._fail(segment, f"{reason}, {MOST_DEATHS + 1} times at one step", None)
 
+    def _ran_out_of_room(self, segment: Segment) -> None:
+        """Let stages make way for a trial, which then goes on; without any, end the sweep."""
+        trial_id = segment.proposal.trial_id
+        evicted = self._task.store.clear()
+        if evicted and self._queue.died(trial_id, self._steps.get(trial_id, 0)):
+            self._running.pop(trial_id, None)
+            self._view.waiting(trial_id, f"{NO_ROOM}; stages have made way")
+        else:
+            self.is_full = True
+
     def _fail(self, segment: Segment, reason: str, traceback: str | None) -> None:
         self._record(segment, "failed", reason, traceback)
-        self._end(segment.proposal.trial_id, {"status": "failed", "reason": reason})
+        if not self.is_full:  # else nobody would know of it once there is room
+            self._end(segment.proposal.trial_id, {"status": "failed", "reason": reason})
 
     def _end(self, trial_id: str, metrics: Mapping[str, Any]) -> None:
         self._running.pop(trial_id, None)  # it is not there if its process never started
@@ -146,6 +169,9 @@ class TrialWatch(tune.Callback):
                 record.progressed(self._steps.get(trial_id, 0))
                 record.lost(status, reason, traceback)
         except Exception as error:  # whatever a callback raises, Tune would end the sweep with
+            if is_full_disk(error):  # what is recorded of it says that it runs, so it goes on
+                self.is_full = True
+                return
             line = f"{trial_id} {status}: {reason}; not recorded: {last_line(error)}"
             self.unrecorded.append(line)
 

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 
 from tuneprune.config import RunConfig, build_config
 from tuneprune.data.text import LabelSet
-from tuneprune.errors import CheckpointError
+from tuneprune.errors import CheckpointError, is_full_disk, unwritable
 from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.results.folders import sync_folder
 from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
 
@@ -51,12 +53,13 @@ def save_checkpoint(folder: Path, role: str, *, step: int, **state: Any) -> Path
 
     Args:
         state: as of ``write_checkpoint``.
+
+    Raises:
+        FullDiskError: there is no room for it; what was there stays.
     """
     target = folder / checkpoint_name(role, step)
-    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
-    shutil.rmtree(beside, ignore_errors=True)
-    write_checkpoint(beside, step=step, **state)
-    put_in_place(beside, target, aside=aside)
+    with _put_in_place(target) as beside:
+        write_checkpoint(beside, step=step, **state)
     return target
 
 
@@ -71,11 +74,15 @@ def write_checkpoint(
     hook: dict[str, Any],
     progress: dict[str, Any],
 ) -> None:
-    """Write a checkpoint into a folder that is not there yet; when it returns, it is on disk."""
+    """Write a checkpoint into a folder that is not there yet; when it returns, it is on disk.
+
+    Raises:
+        OSError: it can not be written.
+    """
     path.mkdir(parents=True)
-    save_file(_contiguous(model.state_dict()), path / "model.safetensors")
+    _save(_contiguous(model.state_dict()), path / "model.safetensors")
     if optimizer is not None:
-        save_file(_optimizer_tensors(model, optimizer), path / "optimizer.safetensors")
+        _save(_optimizer_tensors(model, optimizer), path / "optimizer.safetensors")
     state = {
         "version": VERSION,
         "step": step,
@@ -87,7 +94,7 @@ def write_checkpoint(
         "versions": {"torch": str(torch.__version__)},
     }
     (path / "state.json").write_text(json.dumps(state, indent=1))
-    _sync(path)
+    sync_files(path)
 
 
 def adopt_checkpoint(
@@ -112,6 +119,7 @@ def adopt_checkpoint(
 
     Raises:
         CheckpointError: ``source`` is no checkpoint, or damaged.
+        FullDiskError: there is no room for it; what was there stays.
     """
     step = read_checkpoint(source).step
     state = json.loads((source / "state.json").read_text())
@@ -119,14 +127,12 @@ def adopt_checkpoint(
     if hook is not None:
         state["hook"] = dict(hook)
     target = folder / checkpoint_name(role, step)
-    beside, aside = (folder / f".{target.name}.{kind}-{os.getpid()}" for kind in ("new", "old"))
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for tensors in source.glob("*.safetensors"):
-        link_or_copy(tensors, beside / tensors.name)
-    (beside / "state.json").write_text(json.dumps(state, indent=1))
-    _sync(beside)
-    put_in_place(beside, target, aside=aside)
+    with _put_in_place(target) as beside:
+        beside.mkdir(parents=True)
+        for tensors in source.glob("*.safetensors"):
+            link_or_copy(tensors, beside / tensors.name)
+        (beside / "state.json").write_text(json.dumps(state, indent=1))
+        sync_files(beside)
     return target
 
 
@@ -138,12 +144,28 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def put_in_place(beside: Path, target: Path, *, aside: Path) -> None:
-    """Rename a folder that was written beside its place; what was there goes."""
-    if target.exists():  # the same step again, after going on from an earlier one
-        os.rename(target, aside)
-    os.rename(beside, target)
-    _sync(target.parent)
+@contextmanager
+def _put_in_place(target: Path) -> Iterator[Path]:
+    """Name a folder to be written beside its place, then rename it; what was there goes.
+
+    Whatever goes wrong, nothing is left beside: on a full disk, it would take the last room.
+    """
+    beside, aside = (
+        target.with_name(f".{target.name}.{kind}-{os.getpid()}") for kind in ("new", "old")
+    )
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        yield beside
+        if target.exists():  # the same step again, after going on from an earlier one
+            os.rename(target, aside)
+        os.rename(beside, target)
+        sync_folder(target.parent)
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        raise unwritable("checkpoint", target, error) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -242,10 +264,9 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     )
 
 
-def _sync(folder: Path) -> None:
-    """Force a folder and its files to disk, so that none of it is renamed before it is there."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    for path in (*files, folder):
+def sync_files(folder: Path) -> None:
+    """Force a folder and all in it to disk, so that none of it is renamed before it is there."""
+    for path in (*folder.rglob("*"), folder):
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -255,6 +276,21 @@ def _sync(folder: Path) -> None:
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write tensors.
+
+    Raises:
+        OSError: they can not be written. What safetensors raises has its number in the text only.
+    """
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def _load(path: Path) -> dict[str, Tensor]:
