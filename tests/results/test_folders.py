@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pyarrow.fs as pafs
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.compaction import compact
@@ -20,7 +21,8 @@ COUNTS = {"substitutions": 0, "deletions": 0, "insertions": 0, "num_ref_words": 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """Return the URI of a bucket in an S3 that runs here."""
-    moto_server = pytest.importorskip("moto.server", reason="moto stands in for S3")
+    reason = "no S3 to talk to; `pip install 'moto[server]'` makes one"
+    moto_server = pytest.importorskip("moto.server", reason=reason)
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -32,7 +34,7 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["local", "other", "s3"])
+@pytest.fixture(params=["local", "other", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     if request.param == "local":
         return LocalFolder(tmp_path / "results")
@@ -40,6 +42,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
         return RemoteFolder(
             pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem()), "results"
         )
+    if request.param == "memory":
+        memory = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
+        return RemoteFolder(memory, f"{tmp_path.name}/results")
     uri = request.getfixturevalue("s3")
     place, options = uri.split("?")
     return folder_at(f"{place}/{tmp_path.name}/results?{options}")
