@@ -392,7 +392,7 @@ def failing_once(seed: int, mended: Path) -> Train:
         from tuneprune.training import run
 
         if config.seed == seed and not mended.exists():
-            raise OSError(28, "No space left on device")
+            raise OSError(5, "Input/output error")
         return run.train(
             config, context, writer=writer, checkpoint_dir=checkpoint_dir, steering=steering
         )
