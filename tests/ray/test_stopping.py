@@ -400,6 +400,7 @@ def failing_once(seed: int, mended: Path) -> Train:
     return train
 
 
+@pytest.mark.thorough
 def test_what_is_worse_than_the_median_stops_also_when_it_is_tried_again_later(
     corpus: Path, tmp_path: Path
 ) -> None:

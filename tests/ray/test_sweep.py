@@ -161,7 +161,9 @@ def test_a_finished_sweep_is_read_and_not_trained_again(mixed):
     assert again == dataclasses.replace(outcome, reread=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.thorough)]
+)
 def test_an_interrupt_keeps_what_there_is_and_the_same_command_goes_on(tmp_path, number):
     class Impatient(LiveTable):
         def ended(self, trial_id, metrics):
