@@ -23,7 +23,7 @@ test-all: setup lint  ## the same with every case of the slow ones
 	$(RUN)/python -m pytest --durations=10 -n $(JOBS)
 
 check: setup lint  ## lint, types and the fast tests
-	$(RUN)/python -m pytest -m '$(FAST)'
+	$(RUN)/python -m pytest -n $(JOBS) -m '$(FAST)'
 
 bench: setup  ## measure what design and README promise, each against its baseline; ARGS=--quick
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
