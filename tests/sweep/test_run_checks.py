@@ -17,8 +17,8 @@ from tuneprune.errors import ConfigError
 from tuneprune.sweep import doctor
 from tuneprune.sweep.doctor import examine
 from tuneprune.sweep.dry_run import dry_run
+from tuneprune.sweep.run_check import ExpectedSteps, RunCheck
 from tuneprune.sweep.run_checks import refuse_impossible
-from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge
 from tuneprune.sweep.space import Space, build_space
 from tuneprune.sweep.study import run_sweep
 from tuneprune.testing.tones import tone_config
@@ -52,14 +52,14 @@ def space_of(
 
 def refused(space: Space) -> str:
     with pytest.raises(ConfigError) as caught:
-        refuse_impossible(space, RunJudge(ExpectedSteps()))
+        refuse_impossible(space, RunCheck(ExpectedSteps()))
     text = str(caught.value)
     assert "\n" not in text
     return text
 
 
 def accepted(space: Space) -> None:
-    refuse_impossible(space, RunJudge(ExpectedSteps()))
+    refuse_impossible(space, RunCheck(ExpectedSteps()))
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_replicate_may_be_shorter_than_what_it_repeats(tones: Path) -> None:
         return 9 if config.seed == 6 else 20
 
     with pytest.raises(ConfigError, match=r"below 9, .* \(with seed 6 of search\.replicates\.seed"):
-        refuse_impossible(space, RunJudge(steps))
+        refuse_impossible(space, RunCheck(steps))
 
 
 def test_without_a_corpus_what_needs_no_length_is_still_looked_at(tmp_path: Path) -> None:

@@ -7,10 +7,15 @@ import pytest
 from tuneprune.config import RunConfig
 from tuneprune.data.recipes import import_manifest
 from tuneprune.testing.tones import make_tone_corpus, tone_config
-from tuneprune.training.expected import expected_steps
+from tuneprune.training.expected import read_stated
 from tuneprune.training.prepare import prepare, total_steps
 
 SPEEDS = "features.speed_factors=[0.9, 1.0, 1.1]"
+
+
+def expected_steps(config: RunConfig) -> int | None:
+    stated = read_stated(config)
+    return None if stated is None else stated.steps(config)
 
 
 def real_steps(config: RunConfig) -> int:

@@ -89,7 +89,7 @@ def _compact_table(files: TableFiles, table: str, at_least: int) -> Compacted | 
         taken.take_older(name)
     if len(taken.tables) < 2:
         return None
-    # The first table gives its metadata: today's version, of which all of them now have the columns.
+    # The first one gives the version: files of older ones were given the columns of today.
     joined = pa.concat_tables([TABLES[table].empty_table(), *taken.tables.values()])
     settled = settle(table, joined)
     number = max(numbers.values(), default=0) + 1

@@ -20,8 +20,8 @@ from tuneprune.sweep.planned_model import PlannedExchange, PlannedModel, plan_ex
 from tuneprune.sweep.planned_sharing import PlannedSharing, plan_shared_steps
 from tuneprune.sweep.proposals import GridProposer, Proposal
 from tuneprune.sweep.resources import plan_resources
+from tuneprune.sweep.run_check import STATED_SLACK, ExpectedSteps, RunCheck
 from tuneprune.sweep.run_checks import refuse_impossible
-from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge
 from tuneprune.sweep.space import (
     Space,
     baseline_config,
@@ -96,7 +96,7 @@ def dry_run(
     """
     check_plugins(space)
     steps_of = ExpectedSteps()
-    judge = RunJudge(steps_of)
+    judge = RunCheck(steps_of, slack=STATED_SLACK)
     refuse_impossible(space, judge)
     known = GridProposer(space).runs if space.is_grid else _draws(space)
     shown = len(space.baselines) + len(space.search.first) + DRAWS
@@ -160,7 +160,7 @@ def _more(space: Space, runs: Iterable[Proposal]) -> list[tuple[str, RunConfig]]
 
 
 def _told_apart(
-    judge: RunJudge, runs: Iterable[tuple[str, RunConfig]]
+    judge: RunCheck, runs: Iterable[tuple[str, RunConfig]]
 ) -> tuple[list[tuple[str, RunConfig]], list[str]]:
     """Return the runs that would be trained, and a line for each that would fail before."""
     trained, failing = [], []

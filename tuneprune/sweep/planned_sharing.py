@@ -14,7 +14,7 @@ from tuneprune.errors import TunepruneError
 from tuneprune.sweep.disk import CheckpointSizes
 from tuneprune.sweep.history import History, trunk_of
 from tuneprune.sweep.preparation import preparation_of
-from tuneprune.sweep.run_judge import StepsOf
+from tuneprune.sweep.run_check import StepsOf
 from tuneprune.sweep.sharing import Sharing
 from tuneprune.sweep.sharing_plan import RunLength, plan_sharing, possible_runs
 from tuneprune.sweep.space import Space

@@ -13,7 +13,7 @@ from tuneprune.config import NoAdaptation, RunConfig
 from tuneprune.errors import ConfigError, TunepruneError
 from tuneprune.sweep.grid import grid_combinations
 from tuneprune.sweep.ranges import Parameter, Values, applies, identity, listed
-from tuneprune.sweep.run_judge import RunJudge
+from tuneprune.sweep.run_check import RunCheck
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
 
 MOST_TRIED = 512
@@ -22,7 +22,7 @@ MOST_TRIED = 512
 Judged = tuple[Values, TunepruneError | None]
 
 
-def refuse_impossible(space: Space, judge: RunJudge) -> None:
+def refuse_impossible(space: Space, judge: RunCheck) -> None:
     """Raise what ends trials of a sweep for certain.
 
     Raises:
@@ -50,11 +50,11 @@ def refuse_impossible(space: Space, judge: RunJudge) -> None:
             _refuse_values(space, trials)
 
 
-def _all(space: Space, judge: RunJudge, combinations: Iterable[Values]) -> list[Judged]:
+def _all(space: Space, judge: RunCheck, combinations: Iterable[Values]) -> list[Judged]:
     return [(values, _judged(space, judge, values)) for values in combinations]
 
 
-def _judged(space: Space, judge: RunJudge, values: Values) -> TunepruneError | None:
+def _judged(space: Space, judge: RunCheck, values: Values) -> TunepruneError | None:
     try:
         config = build_trial_config(space, values)
     except ConfigError as error:
@@ -62,7 +62,7 @@ def _judged(space: Space, judge: RunJudge, values: Values) -> TunepruneError | N
     return _refusal(space, judge, config)
 
 
-def _refusal(space: Space, judge: RunJudge, config: RunConfig) -> TunepruneError | None:
+def _refusal(space: Space, judge: RunCheck, config: RunConfig) -> TunepruneError | None:
     """Return why a run, or one that repeats it with another seed, would fail."""
     error = judge.refusal(config)
     replicates = space.search.replicates

@@ -42,11 +42,11 @@ class Sharers:
         """Return a trial with what it shares, if it can share anything."""
         try:
             config = task.config(proposal)
+            length = None if self.plan is None else self._length_of(config)
         except ConfigError:  # its own process will say so
             return None
-        if self.plan is None:
+        if length is None:
             return None
-        length = self._length_of(config)
         fingerprint = length.corpus_fingerprint
         trunk = trunk_of(config, corpus_fingerprint=fingerprint, device=self._device)
         shared = task.shared(proposal, trunk=trunk.trunk, total_steps=length.total_steps)

@@ -98,7 +98,10 @@ def plan_sharing(
     """
     wishes: dict[str, _Wishes] = {}
     for config in configs:
-        length = length_of(config)
+        try:
+            length = length_of(config)
+        except ConfigError:  # values that do not go together on this corpus make no run
+            continue
         trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=device)
         wished = wishes.setdefault(trunk.key, _Wishes(trunk=trunk, total_steps=length.total_steps))
         if isinstance(config.adaptation, GrowDropConfig):

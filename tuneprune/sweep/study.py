@@ -35,8 +35,8 @@ from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.outcome import SweepOutcome, read_outcome
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.resources import TrialResources, check_this_machine, plan_resources
+from tuneprune.sweep.run_check import STATED_SLACK, ExpectedSteps, RunCheck, exact_steps
 from tuneprune.sweep.run_checks import refuse_impossible
-from tuneprune.sweep.run_judge import ExpectedSteps, RunJudge, exact_steps
 from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.sweep.space import Space, configs_to_prepare
@@ -112,7 +112,7 @@ def run_sweep(
         begun = there is not None
         check_this_machine(space.base.training, limit=max_concurrent)
         if not begun and prepare is None:
-            refuse_impossible(space, RunJudge(ExpectedSteps()))
+            refuse_impossible(space, RunCheck(ExpectedSteps(), slack=STATED_SLACK))
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         with interruptible("interrupted outside the trials; the same command goes on"):
             if this_machine() is None:  # a cluster is asked before anything is computed for it
@@ -121,15 +121,15 @@ def run_sweep(
             prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
             lengths = RunLengths({key: one for key, one in prepared.items() if one is not None})
             if not begun and None not in prepared.values():  # now with the lengths of recordings
-                refuse_impossible(space, RunJudge(exact_steps(lengths)))
+                refuse_impossible(space, RunCheck(exact_steps(lengths)))
             held.enter_context(ray_cluster())
             resources = _fitting(space, path, prepared, begun=begun, limit=max_concurrent)
+            sharers = Sharers(space, prepared if share_stages else {}, resources, lengths=lengths)
             if restart:
                 make_room(path)
             if there is None:
                 there = begin_sweep(path, contents_of(space), plugins)
                 held.enter_context(sole_use(path))
-            sharers = Sharers(space, prepared if share_stages else {}, resources, lengths=lengths)
             task = SweepTask(
                 space=space,
                 sweep_id=there.sweep_id,

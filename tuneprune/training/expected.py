@@ -1,24 +1,50 @@
 """How long a run will be, before its features are there: nothing is read but the corpus table."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tuneprune.config import RunConfig
-from tuneprune.data.corpus import is_corpus, open_corpus
+from tuneprune.data.corpus import Split, is_corpus, open_corpus
 from tuneprune.data.stated_lengths import StatedLengths
 from tuneprune.data.text import build_labels
 from tuneprune.training.batches import epoch_ends
 from tuneprune.training.prepare import check_batches, long_enough
 
 
-def expected_steps(config: RunConfig) -> int | None:
-    """Return the optimizer steps of a run; None where the corpus is not there.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StatedCorpus:
+    """What the table of a corpus says of training on it, whatever the seed and the batches are.
 
-    They are exact if recordings are as long as their corpus says, and all of one sample rate.
+    Args:
+        train: what can be trained on.
+        lengths: of its utterances, as stated.
+        frames_SU: the same at each speed.
+    """
+
+    train: Split
+    lengths: StatedLengths
+    frames_SU: NDArray[np.int32]
+
+    def steps(self, config: RunConfig) -> int:
+        """Return the optimizer steps of a run.
+
+        They are exact if recordings are as long as their corpus says, and all of one sample rate.
+
+        Raises:
+            ConfigError: no batch holds the longest utterance.
+        """
+        check_batches(self.train, self.lengths, config)
+        return int(epoch_ends(self.frames_SU, config)[-1])
+
+
+def read_stated(config: RunConfig) -> StatedCorpus | None:
+    """Return what the corpus of a run states; None where it is not there.
 
     Raises:
         CorpusError: the corpus can not be trained on so: a split is missing, or labels can not be
             made.
-        ConfigError: no batch holds the longest utterance.
     """
     if not is_corpus(config.corpus.path):
         return None
@@ -27,6 +53,5 @@ def expected_steps(config: RunConfig) -> int | None:
     split = corpus.split(config.corpus.train_split, field="corpus.train_split")
     labels = build_labels(config.text, split.texts)
     train = long_enough(split, labels, lengths, config)
-    check_batches(train, lengths, config)
     frames = [lengths.num_frames(train.ids, speed) for speed in config.features.speed_factors]
-    return int(epoch_ends(np.stack(frames), config)[-1])
+    return StatedCorpus(train=train, lengths=lengths, frames_SU=np.stack(frames))

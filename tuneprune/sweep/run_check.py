@@ -1,6 +1,7 @@
 """Whether one run could be trained at all: judged by its settings alone, nothing is trained."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,37 +13,64 @@ from tuneprune.models.ctc import build_model
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths
-from tuneprune.training.expected import expected_steps
+from tuneprune.training.expected import StatedCorpus, read_stated
 from tuneprune.training.prepare import ASSUMED_LABELS
 
 StepsOf = Callable[[RunConfig], int | None]
 """Returns the optimizer steps of a run; None where they are not known."""
 
 
-class RunJudge:
+STATED_SLACK = 0.02
+"""Share of the steps of a run by which they may differ from what its corpus states."""
+
+
+class RunCheck:
     """Says what is wrong with runs, each model built once, without its weights.
 
     Args:
-        steps_of: of a run. Where it raises a CorpusError, they are taken as not known: what is
-            wrong with a corpus is said where it is opened.
+        steps_of: of a run. Where it raises, they are taken as not known: what is wrong with a
+            corpus, or with its batches, is said where it is opened.
+        slack: share of the steps by which they may be off; nothing is refused that would do with
+            some number of steps as near as that.
     """
 
-    def __init__(self, steps_of: StepsOf) -> None:
+    def __init__(self, steps_of: StepsOf, *, slack: float = 0.0) -> None:
         self._steps_of = steps_of
+        self._slack = slack
         self._models: dict[tuple[str, int], Sequence[PrunableModule]] = {}
 
     def refusal(self, config: RunConfig) -> TunepruneError | None:
         """Return why a run would fail before its first step; None if nothing is known to."""
         try:
-            modules = self._modules(config)
-            try:
-                steps = self._steps_of(config)
-            except CorpusError:
-                steps = None
+            modules, may_be = self._modules(config), self._may_be(config)
+        except (ConfigError, StructureError) as error:
+            return error
+        refused = [self._refused(config, modules, steps) for steps in may_be]
+        return refused[0] if all(refused) else None
+
+    def _refused(
+        self, config: RunConfig, modules: Sequence[PrunableModule], steps: int | None
+    ) -> TunepruneError | None:
+        try:
             check_settings(config.adaptation, modules, steps)
         except (ConfigError, StructureError) as error:
             return error
         return None
+
+    def _may_be(self, config: RunConfig) -> tuple[int | None, ...]:
+        """Return the steps of a run, then others that it may have as well."""
+        try:
+            steps = self._steps_of(config)
+        except CorpusError:
+            return (None,)
+        except ConfigError:
+            if not self._slack:
+                raise
+            return (None,)
+        if steps is None or not self._slack:
+            return (steps,)
+        off = math.ceil(self._slack * steps)
+        return (steps, max(1, steps - off), steps + off)
 
     def _modules(self, config: RunConfig) -> Sequence[PrunableModule]:
         key = (config.model.model_dump_json(), config.features.num_bins)
@@ -59,26 +87,39 @@ class RunJudge:
 
 
 class ExpectedSteps:
-    """Steps of runs as the tables of their corpora state them, each computed once."""
+    """Steps of runs as the tables of their corpora state them, each table read once."""
 
     def __init__(self) -> None:
+        self._stated: dict[str, StatedCorpus | None] = {}
         self._known: dict[str, int | TunepruneError | None] = {}
 
     def __call__(self, config: RunConfig) -> int | None:
-        """Return the steps of a run; see ``expected_steps``, also for what it raises."""
+        """Return the steps of a run; None where its corpus is not there.
+
+        Raises:
+            CorpusError: the corpus can not be trained on so.
+            ConfigError: no batch holds the longest utterance.
+        """
         training = config.training.model_dump(
             include={"epochs", "batch_frames", "max_batch_utterances"}
         )
         key = json.dumps([preparation_of(config), training, config.seed])
         if key not in self._known:
             try:
-                self._known[key] = expected_steps(config)
+                self._known[key] = self._steps(config)
             except TunepruneError as error:
                 self._known[key] = error
         found = self._known[key]
         if isinstance(found, TunepruneError):
             raise found
         return found
+
+    def _steps(self, config: RunConfig) -> int | None:
+        corpus = preparation_of(config)
+        if corpus not in self._stated:
+            self._stated[corpus] = read_stated(config)
+        stated = self._stated[corpus]
+        return None if stated is None else stated.steps(config)
 
 
 def exact_steps(lengths: RunLengths) -> StepsOf:
