@@ -42,6 +42,7 @@ class Material:
         searched: dotted paths of the searched settings.
         best: the trial that the first objective chose; None if none finished.
         significance: of ``sweep_significance`` on test.
+        compared: its rows by trial.
         pooled: of ``pool_seeds``; without a table where no setting has more than one seed.
         test_split: what the trials call it.
     """
@@ -53,14 +54,21 @@ class Material:
     searched: Sequence[str]
     best: Row | None
     significance: Found
+    compared: Mapping[str, Row]
     pooled: Found
     test_split: str
 
     @property
-    def compared(self) -> Mapping[str, Row]:
-        """Rows of the significance by trial."""
-        table = self.significance.table
-        return {} if table is None else {row["trial_id"]: row for row in table.to_pylist()}
+    def executed_and_asked(self) -> tuple[int, int] | None:
+        """Steps of the trials that say how many they trained themselves; None if none does."""
+        known = [row for row in self.trials if row["executed_steps"] is not None]
+        known = [row for row in known if row["total_steps"]]
+        if not known:
+            return None
+        executed, asked = (
+            sum(row[name] for row in known) for name in ("executed_steps", "total_steps")
+        )
+        return executed, asked
 
     def test_interval(self, trial: str) -> tuple[float, float] | None:
         """Return the 95 % interval of a trial's WER on test; None if it has kept no words."""
@@ -90,6 +98,8 @@ def read_material(results: Results) -> Material:
         raise ResultsError("sweep", place_of(results.folder), remedy)
     sweep = read_sweep_file(folders[0])
     objective = _objective(sweep, results)
+    significance = _significance(results)
+    compared = [] if significance.table is None else significance.table.to_pylist()
     best = results.best(objective, baselines=False).to_pylist()
     return Material(
         results=results,
@@ -98,7 +108,8 @@ def read_material(results: Results) -> Material:
         trials=sorted(rows, key=lambda row: _rank(row, objective)),
         searched=results.searched(),
         best=best[0] if best else None,
-        significance=_significance(results),
+        significance=significance,
+        compared={row["trial_id"]: row for row in compared},
         pooled=_pooled(results),
         test_split=_test_split(results),
     )

@@ -7,7 +7,7 @@ from tuneprune.results.report.markup import Html, joined, tag
 from tuneprune.results.report.material import Material, Row, config_of, settings_of
 from tuneprune.results.report.reproduce import as_yaml, differing, flat, train_command
 from tuneprune.results.report.tables import facts
-from tuneprune.results.report.trial_table import anchors
+from tuneprune.results.report.trial_table import anchors, trial_link
 from tuneprune.results.report.wording import (
     counted,
     duration,
@@ -38,13 +38,13 @@ def failures(material: Material) -> Html | None:
     rows = [row for row in material.trials if row["status"] in ended]
     if not rows:
         return None
-    return tag("ul", *(tag("li", _failure(row)) for row in rows), class_="failures")
+    return tag("ul", *(tag("li", _failure(material, row)) for row in rows), class_="failures")
 
 
-def _failure(row: Row) -> Html:
+def _failure(material: Material, row: Row) -> Html:
     status = tag("span", row["status"], class_=f"status {row['status']}")
     said = [
-        tag("strong", row["trial_id"]),
+        trial_link(material, row["trial_id"]),
         " ",
         status,
         ": ",

@@ -85,13 +85,23 @@ def inline_svg(figure: "Figure", *, prefix: str, label: str) -> Html:
         drawn = _svg(figure)
     body = drawn[drawn.index(">", drawn.index("<svg")) + 1 : drawn.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.S)
-    body = re.sub(r'(\sid="|href="#|url\(#)', rf"\g<1>{prefix}", body)
+    body = _with_own_ids(body, prefix)
     body = re.sub(r'(?<=\sd=")[^"]*', _shorter, body)
     width, height = (72 * inches for inches in figure.get_size_inches())
     opening = tag(
         "svg", role="img", aria_label=label, viewBox=f"0 0 {width:.2f} {height:.2f}"
     ).removesuffix("</svg>")
     return joined([Html(opening), Html(re.sub(r"\n\s*", "\n", body).strip()), Html("</svg>")])
+
+
+def _with_own_ids(body: str, prefix: str) -> str:
+    """Return a picture whose ids begin with a prefix; those that nothing refers to are left out."""
+    needed = set(re.findall(r'(?:href="#|url\(#)([^")]+)', body))
+
+    def own(found: re.Match[str]) -> str:
+        return f' id="{prefix}{found[1]}"' if found[1] in needed else ""
+
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}", re.sub(r'\sid="([^"]*)"', own, body))
 
 
 def _svg(figure: "Figure") -> str:

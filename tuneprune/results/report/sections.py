@@ -58,10 +58,10 @@ def _summary(material: Material) -> Html:
     sweep, trials = material.sweep, material.trials
     counts = Counter(row["status"] for row in trials)
     ended = ", ".join(f"{counts[status]} {status}" for status in sorted(counts))
-    planned = f" of {sweep.trials} planned" if sweep.trials not in (None, len(trials)) else ""
+    planned = f"; {sweep.trials} were planned" if sweep.trials not in (None, len(trials)) else ""
     pairs: list[tuple[str, Child]] = [
         ("Sweep", material.sweep_id),
-        ("Trials", f"{len(trials)}{planned}: {ended}"),
+        ("Trials", f"{ended}{planned}"),
         ("Began", moment(sweep.started_s)),
         ("Ended", moment(sweep.finished_s) if sweep.finished_s else "not all trials have ended"),
         ("Wall time", _wall_time(material)),
@@ -81,12 +81,13 @@ def _wall_time(material: Material) -> str:
 
 
 def _steps(material: Material) -> str:
-    asked = sum(row["total_steps"] or 0 for row in material.trials)
-    known = [row for row in material.trials if row["executed_steps"] is not None]
-    if not known:
+    steps = material.executed_and_asked
+    if steps is None:
+        asked = sum(row["total_steps"] or 0 for row in material.trials)
         return f"{asked:,} asked for; how many were executed was not recorded"
-    executed = sum(row["executed_steps"] for row in known)
-    return f"{executed:,} executed of {asked:,} asked for"
+    silent = sum(row["executed_steps"] is None for row in material.trials)
+    others = f", without {counted(silent, 'trial')} that did not end" if silent else ""
+    return f"{steps[0]:,} executed of {steps[1]:,} asked for{others}"
 
 
 def _significance(material: Material) -> Html:
@@ -104,7 +105,8 @@ def _significance(material: Material) -> Html:
 def _over_seeds(material: Material) -> Html | None:
     table = material.pooled.table
     if table is None:
-        return None
+        several = len({row["seed"] for row in material.trials}) > 1
+        return tag("p", f"Not pooled: {material.pooled.why_not}.") if several else None
     columns = pool_columns(table, _WIDE)
     return joined(
         [of_columns("Each setting, its seeds pooled", columns), _notes(pool_notes(table))]
@@ -124,7 +126,7 @@ def _notes(text: str) -> Html:
 
 def _pictures(pictures: Mapping[str, Html | str]) -> Html:
     drawn = [
-        joined([tag("h3", HEADINGS[kind]), one])
+        tag("div", tag("h3", HEADINGS[kind]), one, class_="picture")
         for kind, one in pictures.items()
         if isinstance(one, Html) and kind != "stages"
     ]
@@ -140,28 +142,21 @@ def _pictures(pictures: Mapping[str, Html | str]) -> Html:
 
 
 def _sharing(material: Material, picture: Html | str) -> Html:
-    went_on = [row for row in material.trials if row["shared_from"] is not None]
-    known = [row for row in material.trials if row["executed_steps"] is not None]
-    if not known:
+    steps = material.executed_and_asked
+    went_on = sum(row["shared_from"] is not None for row in material.trials)
+    if steps is None:
         said = "No trial has recorded how many steps it trained itself, so nothing is known of it."
     elif not went_on:
         said = "Nothing: every trial trained all of its steps itself."
     else:
-        said = _said_of_sharing(material, len(went_on))
+        said = (
+            f"{counted(went_on, 'trial')} of {len(material.trials)} went on from a stage that "
+            f"another had trained: {_steps(material)} ({100 * steps[0] / steps[1]:.0f} %). The "
+            "numbers are those of trials that share nothing."
+        )
     if isinstance(picture, Html):
-        return joined([tag("p", said), picture])
+        return joined([tag("p", said), tag("div", picture, class_="picture")])
     return tag("p", said)
-
-
-def _said_of_sharing(material: Material, went_on: int) -> str:
-    asked = sum(row["total_steps"] or 0 for row in material.trials)
-    executed = sum(row["executed_steps"] or 0 for row in material.trials)
-    share = f" ({100 * executed / asked:.0f} %)" if asked else ""
-    return (
-        f"{counted(went_on, 'trial')} of {len(material.trials)} went on from a stage that another "
-        f"had trained: {executed:,} steps{share} were executed of {asked:,} asked for. The numbers "
-        "are those of trials that share nothing."
-    )
 
 
 def _each(material: Material) -> Html:

@@ -14,10 +14,12 @@ class Cell:
     Args:
         content: what is read.
         sort: what the column is sorted by; the content if None.
+        is_wide: has words that are not to be folded into a narrow column.
     """
 
     content: Child
     sort: float | str | None = None
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +91,15 @@ def _cells(row: Row, numbers: Sequence[bool]) -> list[Html]:
     for place, (cell, number) in enumerate(zip(row.cells, numbers, strict=True)):
         sort = None if cell.sort is None else str(cell.sort)
         name, scope = ("td", None) if place else ("th", "row")
-        made.append(tag(name, cell.content, scope=scope, class_=_side(number), data_sort=sort))
+        made.append(
+            tag(
+                name,
+                cell.content,
+                scope=scope,
+                class_="wide" if cell.is_wide else _side(number),
+                data_sort=sort,
+            )
+        )
     return made
 
 

@@ -66,7 +66,10 @@ def _best_row(material: Material, row: Trial) -> Row:
         difference, between, shown_p(found.get("holm_p")),
     ]  # fmt: skip
     is_baseline = "baseline" if row["is_baseline"] else None
-    return Row(cells=[Cell(content=cell) for cell in cells], class_=is_baseline)
+    return Row(
+        cells=[Cell(content=cell, is_wide=place == 1) for place, cell in enumerate(cells)],
+        class_=is_baseline,
+    )
 
 
 def trial_table(material: Material) -> Html:
