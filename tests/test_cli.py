@@ -226,6 +226,11 @@ def test_a_run_can_be_looked_at(run: Run, space_file: Callable[..., Path]) -> No
     assert Path("results/r/plots/curves.png") in map(Path, drawn)
     assert all(Path(line).is_file() for line in drawn)
     assert "left out importance: trials = 1: " in out
+    code, out, _ = run("report", "r")
+    assert (code, out.split()) == (0, ["results/r/report.html"])
+    page = Path("results/r/report.html").read_text(encoding="utf-8")
+    assert "run makes" in page
+    assert f"tuneprune train {space_file()} --set training.epochs=1 --out" in page
 
 
 def test_every_kind_of_picture_can_be_asked_for() -> None:
@@ -263,6 +268,7 @@ def test_a_plot_that_can_not_be_drawn_is_one_line_and_leaves_nothing(
         ("results", "pool", "six"),
         ("results", "significance", "two"),
         ("plot", "history", "two"),
+        ("report", "two"),
     ],
     ids=" ".join,
 )

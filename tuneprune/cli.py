@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, doctor, plot, results, runs
+from tuneprune.commands import checkpoints, corpus, doctor, plot, report, results, runs
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ for command in (
     runs.sweep,
     doctor.doctor,
     plot.plot,
+    report.report,
     checkpoints.allocation,
     checkpoints.transcribe,
     checkpoints.export,

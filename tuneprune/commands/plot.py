@@ -92,12 +92,12 @@ def plot(
     told = {name: value for name, value in given.items() if value is not None}
     results = open_results(folder)
     if kind is not PlotKind.all:
-        drawing = draw_plot(kind.value, results, told, find_importance=_find_importance)
+        drawing = draw_plot(kind.value, results, told, find_importance=find_importance)
         for path in save_drawing(drawing, target):
             print(path)
     else:
         _check_all(told, target, is_file=is_file)
-        for name, drawn in draw_all(results, find_importance=_find_importance, trial=trial):
+        for name, drawn in draw_all(results, find_importance=find_importance, trial=trial):
             if isinstance(drawn, str):
                 print(f"left out {name}: {drawn}")
                 continue
@@ -114,7 +114,8 @@ def _check_all(told: dict[str, object], target: Path, *, is_file: bool) -> None:
             raise ResultsError(name, told[name], "is of one kind; draw that kind by its name")
 
 
-def _find_importance(results: "Results", metric: str) -> "Importance":
+def find_importance(results: "Results", metric: str) -> "Importance":
+    """Return the importance of settings for a metric, as Optuna computes it."""
     # Optuna is slow to load, and only this kind needs it.
     from tuneprune.sweep.importance import setting_importance
 

@@ -15,6 +15,7 @@ from tuneprune.results.plots import (
 )
 from tuneprune.results.pooled import pool_seeds
 from tuneprune.results.reader import Results, open_results
+from tuneprune.results.report import write_report
 from tuneprune.results.schema import SCHEMA_VERSION, TABLES
 from tuneprune.results.significance import sweep_significance
 from tuneprune.results.writer import TableWriter
@@ -41,4 +42,5 @@ __all__ = [
     "save_drawing",
     "sweep_significance",
     "wer_interval",
+    "write_report",
 ]

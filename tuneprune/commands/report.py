@@ -1,0 +1,26 @@
+"""The command that writes what a sweep has found as one page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tuneprune.commands.options import sweep_folder, warn
+from tuneprune.commands.plot import find_importance
+
+
+def report(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write a sweep as one HTML page: answer, trials, pictures, settings, commands, failures."""
+    from tuneprune.results import open_results, write_report
+
+    folder = sweep_folder(sweep)
+    results = open_results(folder)
+    target = out or folder / "report.html"
+    write_report(results, target, find_importance=find_importance)
+    print(target)
+    warn(results.warnings)
