@@ -41,6 +41,12 @@ _LABELS_FROM = {
 _STATUS_STYLES = {"ok": "", "warning": "yellow", "problem": "red"}
 READ_BY_PEOPLE = ("text", "markdown")
 
+# Said below the table, for people, where all rows have the same.
+_KEYS = ("sweep_id", "trial_id", "attempt", "seed", "event", "scorer", "applied", "split", "method")
+_FIXED = ("delta", "new_groups", "window_steps", "total_steps", "is_baseline", "language")
+# The same said at length, or of no use to the eye.
+_LONG = ("config", "settings", "traceback", "plan_fingerprint", "group_id")
+
 _RATES = ("dev_wer", "test_wer")
 _STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
 
@@ -237,6 +243,22 @@ def print_table(
             That of baselines is ``baseline``, ``yes`` where it is one.
     """
     _print(table, table_format, width, _short_names(table.column_names, searched), _FORMATS)
+
+
+def print_rows(results: Results, table: pa.Table, table_format: str, width: int) -> None:
+    """Print rows as they are kept.
+
+    For people, columns that are long or nowhere known are left out, and keys that all rows share
+    are said below.
+    """
+    common = ""
+    if table_format in READ_BY_PEOPLE:
+        known = [c for c in table.column_names if table[c].null_count < max(1, table.num_rows)]
+        table = table.select([name for name in known if name not in _LONG])
+        table, common = without_common(table, (*_KEYS, *_FIXED))
+    print_table(table, table_format, width, searched=results.searched())
+    if common:
+        print(f"\n{common}")
 
 
 def print_answer(table: pa.Table, table_format: str, width: int) -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from tuneprune.commands.options import (
-    FOR_PEOPLE,
     Format,
     Out,
     Sweep,
@@ -19,20 +18,12 @@ from tuneprune.commands.options import (
 from tuneprune.commands.printing import printed
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tuneprune.results import Results
 
-_Ask: TypeAlias = "Callable[[Results], pa.Table]"
+_Ask: TypeAlias = "Callable[[Results], Any]"
 
 _Trial = Annotated[str, typer.Argument(help="A trial.")]
 _AnyTrial = Annotated[str | None, typer.Option(help="Of one trial only.")]
-
-# Said below the table, for people, where all rows have the same.
-_KEYS = ("sweep_id", "trial_id", "attempt", "seed", "event", "scorer", "applied", "split", "method")
-_FIXED = ("delta", "new_groups", "window_steps", "total_steps", "is_baseline", "language")
-# The same said at length, or of no use to the eye.
-_LONG = ("config", "settings", "traceback", "plan_fingerprint", "group_id")
 
 
 def trials(sweep: Sweep, table_format: Format = None, out: Out = None) -> None:
@@ -114,10 +105,9 @@ def groups(
 ) -> None:
     """Print the score and fate of every group at every event of a trial."""
 
-    def ask(results: "Results") -> "pa.Table":
-        return results.groups(trial, event=event, scorer=scorer)
-
-    _print_rows(sweep, ask, table_format, out)
+    _print_rows(
+        sweep, lambda results: results.groups(trial, event=event, scorer=scorer), table_format, out
+    )
 
 
 def allocation(
@@ -146,6 +136,7 @@ def utterances(
     """Print what a trial recognised last, most errors first, below what was said."""
     from tuneprune.results import open_results
     from tuneprune.results.side_by_side import most_errors_first, side_by_side
+    from tuneprune.show import print_rows
 
     with printed(table_format, out) as shown_as:
         results = open_results(sweep_folder(sweep))
@@ -154,29 +145,15 @@ def utterances(
         if shown_as is TableFormat.text:
             print("\n".join(side_by_side(rows, width())).rstrip() or "no utterances were kept")
         else:
-            _print_table(rows, results, shown_as)
+            print_rows(results, rows, shown_as.value, width())
         warn(results.warnings)
 
 
 def _print_rows(sweep: str, ask: _Ask, table_format: TableFormat | None, out: Path | None) -> None:
     from tuneprune.results import open_results
+    from tuneprune.show import print_rows
 
     with printed(table_format, out) as shown_as:
         results = open_results(sweep_folder(sweep))
-        _print_table(ask(results), results, shown_as)
+        print_rows(results, ask(results), shown_as.value, width())
         warn(results.warnings)
-
-
-def _print_table(table: "pa.Table", results: "Results", shown_as: TableFormat) -> None:
-    """Print rows; for people without what is long or nowhere known, and what is common below."""
-    from tuneprune.show import print_table, without_common
-
-    common = ""
-    if shown_as in FOR_PEOPLE:
-        empty = [name for name in table.column_names if table[name].null_count == table.num_rows]
-        left_out = {*_LONG, *(empty if table.num_rows else ())}
-        table = table.select([name for name in table.column_names if name not in left_out])
-        table, common = without_common(table, (*_KEYS, *_FIXED))
-    print_table(table, shown_as.value, width(), searched=results.searched())
-    if common:
-        print(f"\n{common}")

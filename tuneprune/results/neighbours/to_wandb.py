@@ -19,8 +19,8 @@ def show_wandb(out: Path) -> str:
 def write_wandb(runs: Iterable[Run], folder: Path) -> None:
     """Write ``wandb/offline-run-*`` into a folder, a trial each.
 
-    A trial's own numbers (``dev_wer``, ...) and when it ended (``ended_s``) are its summary. Its
-    own clock says when it was exported.
+    A trial's own numbers (``dev_wer``, ...) are its summary, and so are ``started_s`` and
+    ``ended_s``: W&B itself puts the time of the export to everything.
 
     Raises:
         ResultsError: W&B refuses a name or a value, or does not start.
@@ -62,5 +62,6 @@ def _write_run(wandb: Any, run: Run, folder: Path) -> None:
     )
     for step, values in run.metrics:
         made.log(dict(values), step=step)
-    made.summary.update({**run.summary, "ended_s": run.ended_s})
+    times = {"started_s": run.started_s, "ended_s": run.ended_s}
+    made.summary.update({**run.summary, **times})
     made.finish(exit_code=0 if run.status in {"finished", "running"} else 1)
