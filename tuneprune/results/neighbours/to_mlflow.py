@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ _STATUSES = {
 
 def show_mlflow(out: Path) -> str:
     """Return the command that shows what was written."""
-    return f"mlflow server --backend-store-uri sqlite:///{out / _STORE}"
+    return f"mlflow server --backend-store-uri {shlex.quote(f'sqlite:///{out / _STORE}')}"
 
 
 def write_mlflow(runs: Iterable[Run], folder: Path) -> None:

@@ -3,6 +3,7 @@
 TensorBoard keeps numbers as 32-bit floats. Neither torch nor TensorFlow is needed.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tuneprune.results.neighbours.runs import Run
 
 def show_tensorboard(out: Path) -> str:
     """Return the command that shows what was written."""
-    return f"tensorboard --logdir {out}"
+    return f"tensorboard --logdir {shlex.quote(str(out))}"
 
 
 def write_tensorboard(runs: Iterable[Run], folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The door to Weights & Biases, offline: folders that ``wandb sync`` can send when it is wanted."""
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ _LONGEST_TAG = 64
 
 def show_wandb(out: Path) -> str:
     """Return the command that sends what was written."""
-    return f"wandb sync {out}/wandb/offline-run-*"
+    return f"wandb sync {shlex.quote(str(out))}/wandb/offline-run-*"
 
 
 def write_wandb(runs: Iterable[Run], folder: Path) -> None:
