@@ -43,7 +43,7 @@ def test_the_example_script_answers_its_five_questions(
 ) -> None:
     write_quickstart(tmp_path / "results" / "quickstart")
     monkeypatch.chdir(tmp_path)
-    (script,) = (block for block in blocks() if "def show(" in block)
+    (script,) = (block for block in blocks() if "answers = {" in block)
     assert script.count("\n") < 40
     names: dict[str, Any] = {}
     exec(compile(script, "README.md", "exec"), names)

@@ -4,6 +4,7 @@ It formats values that others computed. Text from outside is never taken for mar
 """
 
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -258,7 +259,7 @@ def print_rows(results: Results, table: pa.Table, table_format: str, width: int)
         table, common = without_common(table, (*_KEYS, *_FIXED))
     print_table(table, table_format, width, searched=results.searched())
     if common:
-        print(f"\n{common}")
+        print(f"\n{textwrap.fill(common, width, break_on_hyphens=False)}")
 
 
 def print_answer(table: pa.Table, table_format: str, width: int) -> None:

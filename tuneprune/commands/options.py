@@ -38,7 +38,7 @@ Format = Annotated[
     typer.Option("--format", help="How to print. Default: by the ending of --out, else text"),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="FILE", help="Write a file (.txt, .md, .json, .csv, .parquet) instead of printing."
     ),

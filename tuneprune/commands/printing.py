@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from tuneprune.commands.options import TableFormat
-from tuneprune.errors import ConfigError
+from tuneprune.errors import ConfigError, unwritable
 
 _BY_ENDING = {
     ".txt": TableFormat.text,
@@ -19,7 +19,7 @@ _BY_ENDING = {
 
 
 @contextmanager
-def printed(table_format: TableFormat | None, out: Path | None) -> Iterator[TableFormat]:
+def printed(table_format: TableFormat | None, out: str | None) -> Iterator[TableFormat]:
     """Give the format to print in, and let what is printed meanwhile be the content of ``out``.
 
     The file is written beside and renamed when all went well; one of that name is replaced.
@@ -34,14 +34,15 @@ def printed(table_format: TableFormat | None, out: Path | None) -> Iterator[Tabl
             raise ConfigError("--format", table_format.value, remedy)
         yield table_format or TableFormat.text
         return
-    chosen = table_format or _format_by_ending(out)
-    if "://" in str(out) or out.is_dir():
+    path = Path(out)
+    chosen = table_format or _format_by_ending(path)
+    if "://" in out or path.is_dir():
         raise ConfigError("--out", out, "must be a local file")
     content = io.BytesIO()
     text = io.TextIOWrapper(content, encoding="utf-8", write_through=True)
     with redirect_stdout(text):
         yield chosen
-    _write(out, content.getvalue())
+    _write(path, content.getvalue())
 
 
 def _format_by_ending(out: Path) -> TableFormat:
@@ -52,7 +53,6 @@ def _format_by_ending(out: Path) -> TableFormat:
 
 
 def _write(out: Path, content: bytes) -> None:
-    from tuneprune.errors import unwritable
     from tuneprune.results.folders import LocalFolder
 
     try:

@@ -1,7 +1,6 @@
 """Commands that print rows as they are kept: each is a query of ``Results``."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -149,7 +148,7 @@ def utterances(
         warn(results.warnings)
 
 
-def _print_rows(sweep: str, ask: _Ask, table_format: TableFormat | None, out: Path | None) -> None:
+def _print_rows(sweep: str, ask: _Ask, table_format: TableFormat | None, out: str | None) -> None:
     from tuneprune.results import open_results
     from tuneprune.show import print_rows
 
