@@ -77,7 +77,7 @@ def test_utterances_are_read_word_below_word(run: Run, sweep: Path) -> None:
         "  hypothesis  on at  all the bat",
         "                 I   I       S",
         "",
-        "u1  anna  1 errors in 3 words (0 S, 1 D, 0 I)",
+        "u1  anna  1 error in 3 words (0 S, 1 D, 0 I)",
         "  reference   the cat sat",
         "  hypothesis  the cat ***",
         "                      D",

@@ -27,7 +27,7 @@ _Write: TypeAlias = Callable[[Any], None]
 
 
 def export_sweep(
-    results: Results, out: str | Path, *, tables: Sequence[str] = EXPORTED
+    results: Results, out: str | Path | Folder, *, tables: Sequence[str] = EXPORTED
 ) -> dict[str, int]:
     """Write settled tables of one sweep as ``tables/<table>.parquet``, with its ``sweep.json``.
 

@@ -30,7 +30,7 @@ def most_errors_first(rows: pa.Table, k: int | None = None) -> pa.Table:
 
 
 def side_by_side(rows: pa.Table, width: int) -> Iterator[str]:
-    """Yield lines of at most ``width`` columns for each utterance, an empty one after each.
+    """Yield lines for each utterance, an empty one after each; words go into ``width`` columns.
 
     A word that was not recognised, or not said, stands above or below ``***``. A third line marks
     words as substituted (S), deleted (D) or inserted (I).
@@ -61,7 +61,8 @@ def paired_words(reference: str, hypothesis: str) -> list[Pair]:
 
 def _header(row: Mapping[str, Any]) -> str:
     substituted, deleted, inserted = (row[name] for name in _ERRORS)
-    errors = f"{substituted + deleted + inserted} errors in {row['num_ref_words']} words"
+    count = substituted + deleted + inserted
+    errors = f"{count} error{'s' * (count != 1)} in {row['num_ref_words']} words"
     kinds = f"{substituted} S, {deleted} D, {inserted} I"
     return f"{row['utterance_id']}  {row['speaker']}  {errors} ({kinds})"
 
