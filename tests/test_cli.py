@@ -243,6 +243,7 @@ def test_a_plot_that_can_not_be_drawn_is_one_line_and_leaves_nothing(
         ("results", "show", "two"),
         ("results", "pool", "six"),
         ("results", "significance", "two"),
+        ("results", "utterances", "two", "t01"),
         ("plot", "history", "two"),
     ],
     ids=" ".join,

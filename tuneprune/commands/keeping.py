@@ -31,7 +31,7 @@ def export(
         typer.Option(help="Write what this program reads, by its own library, a run a trial."),
     ] = None,
 ) -> None:
-    """Put tables of a sweep into a small folder that can be kept, and opened, like a sweep's."""
+    """Put a sweep into a small folder that opens like a sweep's, or that another tracker reads."""
     from tuneprune.results import EXPORTED, export_runs, export_sweep, open_results
 
     if to is not None and tables is not None:

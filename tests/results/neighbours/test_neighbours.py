@@ -56,6 +56,7 @@ def test_the_same_rows_give_tensorboard_the_same_bytes(sweep: Results, tmp_path:
     assert len(first) == 3
 
 
+@pytest.mark.slow
 def test_mlflow_reads_every_number_setting_and_tag(
     sweep: Results, tmp_path: Path, expected: Metrics, whole: dict[str, float]
 ) -> None:
