@@ -5,23 +5,25 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 # The environment is made anew when what it is made from changes.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-# Most of the slow tests wait for processes to start: one more at once than there are processors.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 FAST := not slow and not ray and not gpu
 
-.PHONY: help setup sweep test check lint bench clean
+.PHONY: help setup sweep test test-all check lint bench clean
 
 help:  ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 sweep: setup  ## run the default sweep (spoken digits, a few minutes); options: ARGS=--restart
 	$(RUN)/tuneprune sweep search_spaces/quickstart.yaml $(ARGS)
 
-test: setup lint  ## lint, types and all tests
-	$(RUN)/python -m pytest --durations=10 -n $(JOBS) --dist loadfile
+test: setup lint  ## lint, types and the tests
+	$(RUN)/python -m pytest --durations=10 -n $(JOBS) -m 'not thorough'
+
+test-all: setup lint  ## the same with every case of the slow ones
+	$(RUN)/python -m pytest --durations=10 -n $(JOBS)
 
 check: setup lint  ## lint, types and the fast tests
-	$(RUN)/python -m pytest -m '$(FAST)'
+	$(RUN)/python -m pytest -n $(JOBS) -m '$(FAST)'
 
 bench: setup  ## measure what design and README promise, each against its baseline; ARGS=--quick
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'

@@ -88,6 +88,14 @@ def is_full_disk(error: BaseException) -> bool:
     )
 
 
+def is_own_full_disk(error: BaseException) -> bool:
+    """Return whether an exception comes of a disk of ours, or of a quota, that has no room left."""
+    return any(
+        isinstance(one, FullDiskError) or (isinstance(one, OSError) and one.errno == errno.EDQUOT)
+        for one in _chain(error)
+    )
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error

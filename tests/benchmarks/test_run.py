@@ -10,7 +10,13 @@ NAMES = (
     "step", "compile", "hook", "event", "after_event", "padding", "epoch", "query", "engine",
     "many", "sharing",
 )  # fmt: skip
-WITH_RAY = ("query", "engine", "many", "sharing")  # the first only reads its files
+_RAY = [pytest.mark.ray]
+_MARKS = {  # the first only reads its files
+    "query": _RAY,
+    "engine": _RAY,
+    "many": [*_RAY, pytest.mark.thorough],
+    "sharing": [*_RAY, pytest.mark.thorough],
+}
 
 
 @pytest.fixture
@@ -44,7 +50,8 @@ def shown(*rows):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.ray if n in WITH_RAY else ()) for n in NAMES]
+    "name",
+    [pytest.param(n, marks=_MARKS.get(n, ())) for n in NAMES],
 )
 def test_a_benchmark_runs_from_end_to_end(run, capsys, name):
     assert run.main([name, "--tiny"]) == 0

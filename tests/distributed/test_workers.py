@@ -81,7 +81,9 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_model_tensors(read_checkpoint(found)).state_dict()
 
 
-@pytest.mark.parametrize("encoder", ["conformer", "e_branchformer"])
+@pytest.mark.parametrize(
+    "encoder", ["conformer", pytest.param("e_branchformer", marks=pytest.mark.thorough)]
+)
 def test_one_two_and_four_workers_end_in_the_same_allocation(
     tones: Path, tmp_path: Path, encoder: str
 ) -> None:
@@ -116,7 +118,9 @@ def test_a_plugin_does_the_same_on_two_workers_as_on_one(
     assert one.allocation("t").equals(two.allocation("t"))
 
 
-@pytest.mark.parametrize("encoder", ["conformer", "e_branchformer"])
+@pytest.mark.parametrize(
+    "encoder", ["conformer", pytest.param("e_branchformer", marks=pytest.mark.thorough)]
+)
 def test_a_worker_killed_around_an_event_costs_nothing_but_time(
     tones: Path, tmp_path: Path, encoder: str
 ) -> None:
@@ -141,7 +145,7 @@ def _plans(results: Results) -> list[str]:
     return plans
 
 
-@pytest.mark.parametrize("norm", ["layer", "batch"])
+@pytest.mark.parametrize("norm", ["layer", pytest.param("batch", marks=pytest.mark.thorough)])
 def test_three_workers_resume_bit_for_bit(tones: Path, tmp_path: Path, norm: str) -> None:
     config = tone_config(tones, EVENT, AUGMENTED, f"model.conv_norm={norm}")
     run_workers(config, tmp_path / "whole", world_size=3)

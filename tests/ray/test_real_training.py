@@ -96,7 +96,12 @@ def test_two_ray_train_workers_end_in_the_allocation_of_one(tones: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("workers", "number"), [(1, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGTERM)]
+    ("workers", "number"),
+    [
+        (1, signal.SIGINT),
+        pytest.param(1, signal.SIGTERM, marks=pytest.mark.thorough),
+        (2, signal.SIGTERM),
+    ],
 )
 def test_an_interrupted_run_is_recorded_and_says_how_to_go_on(
     tones: Path, tmp_path: Path, workers: int, number: signal.Signals

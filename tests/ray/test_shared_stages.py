@@ -253,6 +253,7 @@ def test_a_sweep_whose_trials_were_killed_ends_as_if_they_had_not_been(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_trials_of_two_workers_share_stages_too_and_may_lose_workers(
     pair: tuple[Space, Path], tmp_path: Path
 ) -> None:

@@ -392,7 +392,7 @@ def failing_once(seed: int, mended: Path) -> Train:
         from tuneprune.training import run
 
         if config.seed == seed and not mended.exists():
-            raise OSError(28, "No space left on device")
+            raise OSError(5, "Input/output error")
         return run.train(
             config, context, writer=writer, checkpoint_dir=checkpoint_dir, steering=steering
         )
@@ -400,6 +400,7 @@ def failing_once(seed: int, mended: Path) -> Train:
     return train
 
 
+@pytest.mark.thorough
 def test_what_is_worse_than_the_median_stops_also_when_it_is_tried_again_later(
     corpus: Path, tmp_path: Path
 ) -> None:

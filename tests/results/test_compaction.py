@@ -1,5 +1,7 @@
 """Compaction keeps every row once, whoever writes, reads, compacts or dies meanwhile."""
 
+import errno
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,3 +197,38 @@ def test_a_query_whose_file_is_compacted_away_while_it_is_answered_is_answered(
     monkeypatch.setattr(TableFiles, "settled_file", overtaken)
     answer = results.sql("select count(*) as rows from evaluations where trial_id = 't7'")
     assert answer["rows"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_sweep_of_an_older_version_is_compacted_whole(tmp_path: Path, version: int) -> None:
+    golden = Path(__file__).parents[1] / "golden" / f"results_v{version}"
+    shutil.copytree(golden, tmp_path / "old")
+    for part in list((tmp_path / "old" / "parts").rglob("*.arrow")):
+        shutil.copy(part, part.with_name("again.arrow"))
+    before = tables_of(tmp_path / "old")
+    assert before["trials"].num_rows == 1
+    list(compact(tmp_path / "old"))
+    assert list((tmp_path / "old" / "parts").rglob("*.arrow")) == []
+    assert tables_of(tmp_path / "old") == before
+
+
+def test_a_file_that_goes_away_between_opening_and_reading_is_looked_for_again(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = open_results(sweep).evaluations()
+    read = LocalFolder.read
+    stale: list[str] = []
+
+    def overtaken(folder: LocalFolder, name: str) -> bytes:
+        if not stale and "evaluations" in name:
+            stale.append("")  # what compacts reads as well
+            list(compact(sweep, tables=["evaluations"]))
+            stale[0] = name
+        if name in stale:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(folder, name)
+
+    monkeypatch.setattr(LocalFolder, "read", overtaken)
+    results = Results(sweep)
+    assert results.evaluations() == before
+    assert results.warnings == []

@@ -206,7 +206,7 @@ def test_a_sweep_under_way_is_gone_on_with(tones: Path, tmp_path: Path) -> None:
         patch.setattr(study, "ray_cluster", contextlib.nullcontext)
         patch.setattr(study, "cluster_nodes", lambda: [NodeResources(cpus=2, gpus=0)])
         patch.setattr(study, "refuse_unfit_cluster", lambda space, **known: None)
-        patch.setattr(study, "_run_trials", lambda *known, **options: None)
+        patch.setattr(study, "run_trials", lambda *known, **options: None)
         patch.setattr(study, "read_outcome", lambda *known, **options: "read")
         assert run_sweep(space, out=tmp_path / "out") == "read"
 

@@ -5,7 +5,6 @@ import errno
 import signal
 
 import pytest
-from ray import tune
 
 from tuneprune.distributed.cluster import NodeResources
 from tuneprune.errors import FullDiskError, Interrupted, ResourceError, ResultsError
@@ -14,7 +13,6 @@ from tuneprune.sweep.folder import begin_sweep, contents_of, end_sweep, read_swe
 from tuneprune.sweep.live import LiveTable, quiet_table
 from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.resources import TrialResources
-from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.space import build_space
 from tuneprune.sweep.study import run_sweep
 from tuneprune.sweep.task import SweepTask
@@ -39,7 +37,7 @@ def trials(monkeypatch):
     monkeypatch.setattr(study, "ray_cluster", contextlib.nullcontext)
     monkeypatch.setattr(study, "cluster_nodes", lambda: [NodeResources(cpus=2, gpus=0)])
     monkeypatch.setattr(study, "refuse_unfit_cluster", lambda space, **known: None)
-    monkeypatch.setattr(study, "_run_trials", run_trials)
+    monkeypatch.setattr(study, "run_trials", run_trials)
     monkeypatch.setattr(study, "read_outcome", lambda *known, **options: (known, options))
     return ran
 
@@ -153,53 +151,12 @@ def test_a_full_disk_ends_a_sweep_in_one_line_and_it_has_not_finished(
     tmp_path, space, monkeypatch, moment
 ):
     def full(*arguments, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    place = (study, "_run_trials") if moment == "in the trials" else (folder, "replace_json")
+    place = (study, "run_trials") if moment == "in the trials" else (folder, "replace_json")
     monkeypatch.setattr(*place, full)
     out = tmp_path / "a"
     with pytest.raises(FullDiskError, match=rf"^out = {out}: its disk is full \(.* with --resume"):
         run_sweep(space, out=out, prepare=nothing)
     assert read_sweep_file(out).finished_s is None
     assert [path.name for path in out.glob("*.tmp")] == []
-
-
-def test_whatever_tune_raises_of_a_full_disk_stops_what_runs(tmp_path, space, monkeypatch):
-    stopped = []
-
-    class Tuner:
-        def __init__(self, *arguments, **options):
-            pass
-
-        def fit(self):
-            raise EOFError from OSError(errno.EDQUOT, "Disk quota exceeded")
-
-    class Watch(tune.Callback):
-        is_full = False
-
-        def stop_running(self, reason):
-            stopped.append(reason)
-
-    monkeypatch.setattr(study.tune, "Tuner", Tuner)
-    task = SweepTask(
-        space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
-    )
-    with pytest.raises(FullDiskError):
-        study._fit(task, RESOURCES, None, Watch())
-    assert stopped == ["the disk was full"]
-
-
-def test_what_could_not_be_recorded_is_printed_at_the_end(tmp_path, space, monkeypatch, capsys):
-    monkeypatch.undo()
-
-    def fit(task, resources, queue, watch):
-        watch.unrecorded.append("t01 failed: why; not recorded: OSError")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(study, "_fit", fit)
-    task = SweepTask(
-        space=space, sweep_id="s", out=tmp_path, folder=tmp_path, train=None, use_gpu=False
-    )
-    with pytest.raises(Interrupted, match=r"what there is: .*results show"):
-        study._run_trials(task, RESOURCES, quiet_table(space), Sharers(space, {}, RESOURCES))
-    assert capsys.readouterr().err == "t01 failed: why; not recorded: OSError\n"

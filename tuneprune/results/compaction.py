@@ -89,10 +89,13 @@ def _compact_table(files: TableFiles, table: str, at_least: int) -> Compacted | 
         taken.take_older(name)
     if len(taken.tables) < 2:
         return None
-    settled = settle(table, pa.concat_tables(taken.tables.values()))
+    # The first table gives its metadata: today's version, of which all of them now have the columns.
+    joined = pa.concat_tables([TABLES[table].empty_table(), *taken.tables.values()])
+    settled = settle(table, joined)
     number = max(numbers.values(), default=0) + 1
     new = f"tables/{table}-{number:06d}-{uuid.uuid4().hex[:8]}.parquet"
     files.folder.write(new, lambda file: _write(settled, file))
+    assert files.num_rows(new) == settled.num_rows, "what is removed below is in the new file"
     for name in taken.tables:
         files.folder.remove(name)
     return Compacted(
@@ -105,16 +108,14 @@ class _Taken:
 
     def __init__(self, files: TableFiles) -> None:
         self.tables: dict[str, pa.Table] = {}
+        self.rows = 0
         self.problems: dict[str, str] = {}
         self._files = files
-
-    @property
-    def rows(self) -> int:
-        return sum(table.num_rows for table in self.tables.values())
 
     def take(self, name: str) -> None:
         try:
             self.tables[name] = self._files.file(name)
+            self.rows += self.tables[name].num_rows
         except FileNotFoundError:  # somebody else has compacted it
             pass
         except BadFileError as error:

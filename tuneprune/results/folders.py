@@ -66,7 +66,7 @@ class Folder(Protocol):
         """
 
     def open(self, name: str) -> Any:
-        """Return a file open for reading anywhere in it, that stays readable if it is removed.
+        """Return a file open for reading anywhere in it.
 
         Raises:
             OSError: it can not be read.

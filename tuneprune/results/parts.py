@@ -52,6 +52,7 @@ class TableFiles:
         self.folder = folder_at(place)
         self._table = table
         self._known: dict[str, pa.Table] = {}
+        self._exports: dict[str, pa.Table] = {}  # read whole for one trial; they do not change
         self._rows: pa.Table = TABLES[table].empty_table()
 
     def read(self) -> pa.Table:
@@ -80,6 +81,10 @@ class TableFiles:
                 return None
             if name in self._known:
                 return _of_trial(self._known[name], trial_id)
+            if self.number(name) == 0:  # it says nothing of where a trial's rows are
+                if name not in self._exports:
+                    self._exports[name] = self.file(name)
+                return _of_trial(self._exports[name], trial_id)
             return _of_trial(self.file(name, only_trial=trial_id), trial_id)
 
         return self._joined(self._read_listed(rows_of_trial).values())
@@ -155,7 +160,8 @@ class TableFiles:
             self.problems = {}
             found: dict[str, pa.Table] = {}
             gone: set[str] = set()
-            for name in self.names():
+            listed = self.names()
+            for name in listed:
                 try:
                     rows = read(name)
                 except FileNotFoundError:
@@ -165,8 +171,9 @@ class TableFiles:
                 else:
                     if rows is not None:
                         found[name] = rows
-            dangling = gone.intersection(self.names()) if gone else gone
-            if dangling == gone:
+            # On some file systems a file that is removed while it is read only looks damaged.
+            suspects = gone | (self.problems.keys() & set(listed))
+            if suspects <= set(self.names() if suspects else ()):
                 self.problems |= dict.fromkeys(sorted(gone), "is a link that leads nowhere")
                 return found
         remedy = "its files vanish faster than they can be read; try again later"

@@ -62,6 +62,7 @@ class Results:
             for files in self._files.values()
             for where, one in files.items()
             for name, problem in one.problems.items()
+            if one.folder.exists()
         }
         return [f"{name}: skipped, {problems[name]}" for name in sorted(problems)]
 
@@ -207,10 +208,18 @@ class Results:
         Raises:
             ResultsError: DuckDB refuses the query, or it returns no rows by its kind.
         """
+        before = self._names_in(query)
         try:
             return self._answer(query, lazily=True)
-        except (ResultsError, OSError):  # a file may be gone that was to be read while answering
-            return self._answer(query, lazily=False)
+        except (ResultsError, OSError):
+            if before == self._names_in(query):
+                raise
+            return self._answer(query, lazily=False)  # a file was compacted before it was read
+
+    def _names_in(self, query: str) -> list[list[str]]:
+        """Return the names of the files of all tables that a query names."""
+        named = [name for name in TABLES if name in query.lower()]
+        return [files.names() for name in named for files in self._files_of(name)]
 
     def _answer(self, query: str, *, lazily: bool) -> pa.Table:
         import duckdb
@@ -243,9 +252,10 @@ class Results:
     def _rows_of(self, table: str, trial: str | None) -> pa.Table:
         if trial is None:
             return self.table(table)
-        self._check_trial(trial)
+        sweep = self._sweep_of(trial)
         raw = [files.read_trial(trial) for files in self._files_of(table)]
-        return settle(table, pa.concat_tables([TABLES[table].empty_table(), *raw]))
+        rows = settle(table, pa.concat_tables([TABLES[table].empty_table(), *raw]))
+        return rows.filter(pc.equal(rows["sweep_id"], sweep))
 
     def _files_of(self, table: str) -> list[TableFiles]:
         """Return the files of a table, of every sweep."""
@@ -255,7 +265,8 @@ class Results:
         known = self._files[table]
         return [known.setdefault(at, TableFiles(sweep, table)) for at, sweep in sweeps.items()]
 
-    def _check_trial(self, trial: str) -> None:
+    def _sweep_of(self, trial: str) -> str:
+        """Return the sweep that a trial is of; refuse one that is of none, or of several."""
         trials = self.table("trials")
         found = trials.filter(pc.equal(trials["trial_id"], trial))["sweep_id"].to_pylist()
         if not found:
@@ -264,6 +275,7 @@ class Results:
         if len(found) > 1:
             remedy = f"is in several sweeps ({', '.join(found)}); open one of them"
             raise ResultsError("trial", trial, remedy)
+        return str(found[0])
 
 
 def open_results(path: str | Path) -> Results:

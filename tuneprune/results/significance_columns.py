@@ -11,7 +11,7 @@ import pyarrow as pa
 from tuneprune.results.layout import Column
 
 _MOST_NOTES = 10
-_FEW_BLOCKS = 20
+_FEW_BLOCKS = 8
 
 
 def significance_columns(table: pa.Table) -> list[Column]:
@@ -100,10 +100,11 @@ def _few_speakers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what an interval can not say; see ``bootstrap.paired_bootstrap`` of few blocks."""
     if "utterance" in {row["by"] for row in rows}:
         return ["Draws of utterances say nothing of other speakers than these."]
-    if min(row["blocks"] for row in rows) < _FEW_BLOCKS:
+    fewest = min(row["blocks"] for row in rows)
+    if fewest < _FEW_BLOCKS:
         return [
-            "Intervals of few speakers are too narrow: those of 10 hold the truth in 90 cases "
-            "of 100."
+            f"Intervals of {fewest} speakers are too narrow: they hold the truth in 91 to 93 "
+            "cases of 100."
         ]
     return []
 

@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ResultsError, unwritable
 from tuneprune.sweep.differences import first_difference
 from tuneprune.sweep.json_files import claim, replace_json
 from tuneprune.sweep.space import Space
@@ -199,7 +199,7 @@ def begin_sweep(
         out.mkdir(parents=True, exist_ok=True)
         ours = claim(out / "sweep.json", sweep)
     except OSError as error:
-        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
+        raise unwritable("out", out, error) from None
     if not ours:
         remedy = "was begun by another process meanwhile; choose another folder, or wait for it"
         raise ResultsError("out", out, remedy)
@@ -232,7 +232,7 @@ def _written(out: Path, sweep: Mapping[str, Any]) -> SweepFile:
     try:
         replace_json(out / "sweep.json", sweep)
     except OSError as error:
-        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
+        raise unwritable("out", out, error) from None
     return _parsed(sweep)
 
 

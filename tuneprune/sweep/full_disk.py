@@ -10,18 +10,22 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuneprune.errors import FullDiskError, Interrupted, is_full_disk
+from tuneprune.errors import FullDiskError, Interrupted, is_full_disk, is_own_full_disk
 from tuneprune.sweep.wording import gigabytes
 
 _ROOM_BYTES = 1_000_000
+_AMPLE_BYTES = 10_000_000_000  # more than any one file of a sweep takes
 
 
 def comes_of_full_disk(error: BaseException, out: Path) -> bool:
-    """Return whether an exception says that a disk is full, or was raised while that of ``out`` is.
+    """Return whether the disk of a sweep's folder is full, and an exception may come of that.
 
-    Ray loses what its own exceptions came of.
+    Ray loses what its own exceptions came of, and a file that did not fit is gone when one looks.
+    What says that another disk is full is a failure like others.
     """
-    return is_full_disk(error) or not has_room(out)
+    if is_full_disk(error) and (is_own_full_disk(error) or _free_bytes(out) < _AMPLE_BYTES):
+        return True
+    return not has_room(out)
 
 
 def has_room(out: Path) -> bool:
@@ -59,10 +63,14 @@ def one_line_if_full(out: Path) -> Iterator[None]:
 
 def full_disk(out: Path) -> FullDiskError:
     """Return what to say of a sweep's folder that has no room left."""
-    status = os.statvfs(out)
-    free = gigabytes(status.f_bavail * status.f_frsize)
+    free = gigabytes(_free_bytes(out))
     remedy = (
         f"its disk is full ({free} free); make room, then the same command with --resume goes on; "
         "what has ended is kept"
     )
     return FullDiskError("out", out, remedy)
+
+
+def _free_bytes(out: Path) -> int:
+    status = os.statvfs(out)
+    return status.f_bavail * status.f_frsize

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tuneprune.errors import ResultsError
+from tuneprune.errors import ResultsError, unwritable
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def sole_use(out: Path) -> Iterator[None]:
     try:
         file = (out / ".lock").open("ab")
     except OSError as error:
-        raise ResultsError("out", out, f"can not be written ({error.strerror})") from None
+        raise unwritable("out", out, error) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
