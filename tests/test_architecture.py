@@ -38,11 +38,14 @@ DOORS = {
     "optuna": ("sweep/",),
     "pyarrow": ("results/", "data/", "show.py"),
     "jiwer": ("training/wer.py",),
-    "rapidfuzz": ("results/mapsswe.py",),
+    "rapidfuzz": ("results/mapsswe.py", "results/side_by_side.py"),
     "torchaudio": ("data/", "models/transducer.py"),
     "matplotlib": ("results/",),
     "duckdb": ("results/",),
     "scipy": ("results/",),
+    "mlflow": ("results/neighbours/to_mlflow.py",),
+    "tensorboard": ("results/neighbours/to_tensorboard.py",),
+    "wandb": ("results/neighbours/to_wandb.py",),
     "pickle": (),
 }
 

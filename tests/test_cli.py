@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tuneprune import cli
 from tuneprune.commands.plot import PlotKind
 from tuneprune.data.corpus import UTTERANCES_SCHEMA, open_corpus, write_corpus
 from tuneprune.errors import Interrupted
@@ -25,24 +24,6 @@ from tuneprune.training.recogniser import load_model
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Return a function that runs the command line in an empty folder: exit code, out, err."""
-    empty = tmp_path / "cwd"
-    empty.mkdir()
-    monkeypatch.chdir(empty)
-
-    def run_it(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tuneprune", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        code = exit_info.value.code
-        return (0 if code is None else int(code)), captured.out, captured.err
-
-    return run_it
 
 
 @pytest.fixture
@@ -267,6 +248,7 @@ def test_a_plot_that_can_not_be_drawn_is_one_line_and_leaves_nothing(
         ("results", "show", "two"),
         ("results", "pool", "six"),
         ("results", "significance", "two"),
+        ("results", "utterances", "two", "t01"),
         ("plot", "history", "two"),
         ("report", "two"),
     ],

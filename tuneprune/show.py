@@ -3,6 +3,8 @@
 It formats values that others computed. Text from outside is never taken for markup.
 """
 
+import sys
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +19,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tuneprune.results.formats import as_csv, as_json, as_markdown, escaped
+from tuneprune.results.formats import as_csv, as_json, as_markdown, as_parquet, escaped
 from tuneprune.results.layout import Column, fitted
 from tuneprune.results.reader import Results
 from tuneprune.results.significance_columns import shown_p
@@ -39,6 +41,12 @@ _LABELS_FROM = {
 }
 _STATUS_STYLES = {"ok": "", "warning": "yellow", "problem": "red"}
 READ_BY_PEOPLE = ("text", "markdown")
+
+# Said below the table, for people, where all rows have the same.
+_KEYS = ("sweep_id", "trial_id", "attempt", "seed", "event", "scorer", "applied", "split", "method")
+_FIXED = ("delta", "new_groups", "window_steps", "total_steps", "is_baseline", "language")
+# The same said at length, or of no use to the eye.
+_LONG = ("config", "settings", "traceback", "plan_fingerprint", "group_id")
 
 _RATES = ("dev_wer", "test_wer")
 _STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
@@ -157,17 +165,17 @@ def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
     console.print(Text(f"  {command}"), soft_wrap=True)
 
 
-def trial_columns(results: Results, trials: pa.Table, metric: str = "dev_wer") -> pa.Table:
+def trial_columns(results: Results, trials: pa.Table, *metrics: str) -> pa.Table:
     """Return the columns of trials that a person compares, in the order of ``trials``.
 
-    Name, whether it is a baseline, searched settings, status, ``metric``, WER, size and time; where
+    Name, whether it is a baseline, searched settings, status, ``metrics``, WER, size, time; where
     there are any, the trial that it repeats and the seed, and the constraints that it violates.
     """
     one_sweep = pc.count_distinct(trials["sweep_id"]).as_py() <= 1
     first = ("trial_id",) if one_sweep else ("sweep_id", "trial_id")
     repeats = _if_any(trials, "replicate_of")
     middle = ("is_baseline", *results.searched(), *repeats, *(["seed"] if repeats else []))
-    last = ("status", metric, *_RATES, "params", "train_s", *_if_any(trials, "violated"))
+    last = ("status", *metrics, *_RATES, "params", "train_s", *_if_any(trials, "violated"))
     names = (*first, *middle, *last)
     return trials.select(list(dict.fromkeys(names)))
 
@@ -230,12 +238,28 @@ def print_table(
 
     Args:
         table: columns named as in the tables of results, in their units.
-        table_format: ``text``, ``markdown``, ``json`` or ``csv``; the last two print raw values.
+        table_format: ``text`` or ``markdown``, or with raw values ``json``, ``csv`` or ``parquet``.
         width: columns of text to print in.
         searched: columns that are searched settings; named by the last part of their path.
             That of baselines is ``baseline``, ``yes`` where it is one.
     """
     _print(table, table_format, width, _short_names(table.column_names, searched), _FORMATS)
+
+
+def print_rows(results: Results, table: pa.Table, table_format: str, width: int) -> None:
+    """Print rows as they are kept.
+
+    For people, columns that are long or nowhere known are left out, and keys that all rows share
+    are said below.
+    """
+    common = ""
+    if table_format in READ_BY_PEOPLE:
+        known = [c for c in table.column_names if table[c].null_count < max(1, table.num_rows)]
+        table = table.select([name for name in known if name not in _LONG])
+        table, common = without_common(table, (*_KEYS, *_FIXED))
+    print_table(table, table_format, width, searched=results.searched())
+    if common:
+        print(f"\n{textwrap.fill(common, width, break_on_hyphens=False)}")
 
 
 def print_answer(table: pa.Table, table_format: str, width: int) -> None:
@@ -283,6 +307,9 @@ def _print(
     if table_format == "csv":
         print(as_csv(table), end="")
         return
+    if table_format == "parquet":
+        sys.stdout.buffer.write(as_parquet(table))
+        return
     columns = [
         Column(
             name=name,
@@ -327,6 +354,10 @@ def _signed(number: float) -> str:
     return f"{number:+.2f}"
 
 
+def _four_digits(number: float) -> str:
+    return f"{number:.4g}"
+
+
 def _count(number: float) -> str:
     return f"{number:,}"
 
@@ -340,12 +371,18 @@ _TITLES = {"is_baseline": "baseline"}
 # By the exact name of a column, for a query may call anything "wer".
 _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
-    **dict.fromkeys(("wer_a", "wer_b", "probability_of_improvement"), percent),
+    **dict.fromkeys(("wer", "cer", "wer_a", "wer_b", "probability_of_improvement"), percent),
+    **dict.fromkeys(("loss", "train_loss", "loss_before", "spike_loss"), _four_digits),
+    **dict.fromkeys(("grad_norm", "score", "epoch", "event_s", "eval_s"), _four_digits),
+    **dict.fromkeys(("step_time_s", "step_time_before_s", "step_time_after_s"), _four_digits),
+    "padding_fraction": percent,
     **dict.fromkeys(("difference", "low", "high"), _points),
     "z": _signed,
     "p": shown_p,
     **dict.fromkeys(("train_s", "setup_s"), duration),
     **dict.fromkeys(("started_s", "time_s"), _minute),
     **dict.fromkeys(("params", "prunable_params", "multiply_adds_per_s"), _count),
+    **dict.fromkeys(("multiply_adds_per_s_before", "multiply_adds_per_s_after"), _count),
+    **dict.fromkeys(("dropped_params", "grown_params", "params_before", "params_after"), _count),
     "is_baseline": _yes,
 }

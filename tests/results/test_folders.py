@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.compaction import compact
-from tuneprune.results.folders import Folder, LocalFolder, RemoteFolder, folder_at
+from tuneprune.results.export import export_sweep
+from tuneprune.results.folders import Folder, LocalFolder, RemoteFolder, folder_at, place_of
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
@@ -102,6 +104,47 @@ def test_results_are_written_compacted_and_queried_anywhere(folder: Folder) -> N
         assert results.warnings == []
         list(compact(folder))
     assert folder.names("parts/evaluations") == []
+
+
+def test_a_sweep_is_exported_anywhere_and_room_is_needed(folder: Folder, tmp_path: Path) -> None:
+    for number in range(3):
+        write_trial(tmp_path / "sweep", f"t{number}", 0.5 - number / 10)
+    (tmp_path / "sweep" / "sweep.json").write_text("{}")
+    sweep = open_results(tmp_path / "sweep")
+    sizes = export_sweep(sweep, folder, tables=("trials", "evaluations"))
+    there = open_results(folder)
+    for table in ("trials", "evaluations"):
+        assert there.table(table).equals(sweep.table(table))
+    names = ("sweep.json", "tables/evaluations.parquet", "tables/trials.parquet")
+    assert sizes == {str(place_of(folder, name)): len(folder.read(name)) for name in names}
+    with pytest.raises(ResultsError, match="holds something already"):
+        export_sweep(sweep, folder)
+
+
+def test_an_export_that_breaks_off_leaves_nothing_anywhere(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_trial(tmp_path / "sweep", "t0", 0.5)
+    written: list[str] = []
+
+    def full(rows: pa.Table, file: object) -> None:
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append("one")
+        file.write(b"rows")
+
+    monkeypatch.setattr("tuneprune.results.export._write", full)
+    with pytest.raises(ResultsError, match="No space left on device"):
+        export_sweep(open_results(tmp_path / "sweep"), folder)
+    assert (folder.names(), folder.names("tables")) in (([], []), (["tables"], []))
+
+
+def test_what_is_said_of_an_empty_bucket_keeps_its_keys(s3: str) -> None:
+    place, options = s3.split("?")
+    pafs.FileSystem.from_uri(s3)[0].create_dir("bucket/empty")
+    with pytest.raises(ResultsError, match="holds no results yet") as refused:
+        open_results(f"{place}/empty?{options}")
+    assert "secret" not in str(refused.value)
 
 
 def test_sweeps_of_a_bucket_are_found_by_its_uri(s3: str) -> None:

@@ -1,4 +1,4 @@
-"""JSON and CSV read back by other readers, and Markdown by eye."""
+"""JSON and CSV read back by other readers, Markdown by eye, Parquet where there is none."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tuneprune.errors import ResultsError
-from tuneprune.results.formats import as_csv, as_json, as_markdown
+from tuneprune.results.formats import as_csv, as_json, as_markdown, as_parquet
 
 
 def refuse(constant: str) -> None:
@@ -52,3 +52,9 @@ def test_markdown_sets_numbers_right_and_leaves_no_markup_in_cells() -> None:
         r"| a\|b \[c\](d) \<i\> | 1 |",
         "| two lines | 2 |",
     ]
+
+
+def test_parquet_of_an_interval_names_the_column() -> None:
+    one_day = pa.array([(0, 1, 0)], pa.month_day_nano_interval())
+    with pytest.raises(ResultsError, match=r"column late = 'month_day_nano.*no form in Parquet"):
+        as_parquet(pa.table({"n": [1], "late": one_day}))

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how commands print and find folders."""
+"""Options that several commands share, and how commands find folders and say notes."""
 
 import sys
 from collections.abc import Sequence
@@ -16,6 +16,9 @@ Overrides = Annotated[
 Restart = Annotated[
     bool, typer.Option("--restart", help="Move what the folder holds aside and begin anew.")
 ]
+Sweep = Annotated[
+    str, typer.Argument(help="Folder of a sweep, its name, or its URI, such as s3://BUCKET/SWEEP.")
+]
 
 
 class TableFormat(StrEnum):
@@ -25,15 +28,29 @@ class TableFormat(StrEnum):
     markdown = "markdown"
     json = "json"
     csv = "csv"
+    parquet = "parquet"
 
 
-Format = Annotated[TableFormat, typer.Option("--format", help="How to print the table.")]
+FOR_PEOPLE = (TableFormat.text, TableFormat.markdown)
+
+Format = Annotated[
+    TableFormat | None,
+    typer.Option("--format", help="How to print. Default: by the ending of --out, else text"),
+]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Write a file (.txt, .md, .json, .csv, .parquet) instead of printing."
+    ),
+]
 
 
-def sweep_folder(sweep: Path) -> Path:
-    """Return the folder that is meant: a path, or the name of a sweep under ``results``."""
+def sweep_folder(sweep: str) -> str | Path:
+    """Return what is meant: a URI, a path, or the name of a sweep under ``results``."""
+    if "://" in sweep:
+        return sweep
     named = Path("results") / sweep
-    return named if not sweep.exists() and named.is_dir() else sweep
+    return named if not Path(sweep).exists() and named.is_dir() else Path(sweep)
 
 
 def width() -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuneprune.commands.options import sweep_folder, warn
+from tuneprune.commands.options import Sweep, sweep_folder, warn
 from tuneprune.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Unit(StrEnum):
 
 def plot(
     kind: Annotated[PlotKind, typer.Argument(help="What to draw; `all` draws what there is.")],
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    sweep: Sweep,
     out: Annotated[
         Path | None,
         typer.Option(help="A .png or .svg, or a folder for both. Default: SWEEP/plots"),
@@ -78,7 +78,7 @@ def plot(
     from tuneprune.results.plots import check_out, draw_all, draw_plot, save_drawing
 
     folder = sweep_folder(sweep)
-    target = out or folder / "plots"
+    target = out or _plots_beside(folder)
     is_file = check_out(target)
     given: dict[str, object] = {
         "trial": trial,
@@ -104,6 +104,12 @@ def plot(
             for path in save_drawing(drawn, target):
                 print(path)
     warn(results.warnings)
+
+
+def _plots_beside(sweep: str | Path) -> Path:
+    if isinstance(sweep, str):
+        raise ResultsError("--out", None, "must name a file or a folder where the sweep is a URI")
+    return sweep / "plots"
 
 
 def _check_all(told: dict[str, object], target: Path, *, is_file: bool) -> None:

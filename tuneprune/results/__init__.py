@@ -5,6 +5,7 @@ from tuneprune.results.compaction import compact
 from tuneprune.results.compare import compare_trials
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.listing import list_sweeps
+from tuneprune.results.neighbours import export_runs
 from tuneprune.results.plots import (
     Importance,
     draw_all,
@@ -32,6 +33,7 @@ __all__ = [
     "compare_trials",
     "draw_all",
     "draw_plot",
+    "export_runs",
     "export_sweep",
     "list_sweeps",
     "open_results",

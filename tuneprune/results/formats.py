@@ -1,4 +1,4 @@
-"""Write tables for other programs, JSON and CSV, and as Markdown for reports."""
+"""Write tables for other programs, JSON, CSV and Parquet, and as Markdown for reports."""
 
 import io
 import json
@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 
 from tuneprune.errors import ResultsError
 
@@ -29,6 +30,17 @@ def as_csv(table: pa.Table) -> str:
     for name, column in zip(table.column_names, table.columns, strict=True):
         _csv(pa.table({name: column.slice(0, 1)}))
     return _csv(table)
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """Return a Parquet file; types, units and meanings of columns go along.
+
+    Raises:
+        ResultsError: a column of intervals or the like, which Parquet has no place for.
+    """
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        _parquet(pa.table({name: column.slice(0, 1)}))
+    return _parquet(table)
 
 
 def as_markdown(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
@@ -54,6 +66,16 @@ def _csv(table: pa.Table) -> str:
         remedy = "has no form in CSV; leave it out, or take --format json"
         raise ResultsError(f"column {name}", str(kind), remedy) from None
     return sink.getvalue().decode()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    try:
+        pq.write_table(table, sink, compression="zstd")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        (name,), (kind,) = table.column_names, table.schema.types
+        raise ResultsError(f"column {name}", str(kind), "has no form in Parquet") from None
+    return sink.getvalue()
 
 
 def _json_value(value: object) -> object:

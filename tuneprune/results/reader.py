@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
 from tuneprune.results.compare import Block, comparison_table
-from tuneprune.results.folders import Folder, folder_at
+from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.learning import learning_curves_of
 from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
@@ -130,14 +130,26 @@ class Results:
         """Return the adaptation events, of one trial or of all."""
         return self._rows_of("adaptations", trial)
 
-    def groups(self, trial: str | None = None, *, applied_only: bool = False) -> pa.Table:
+    def groups(
+        self,
+        trial: str | None = None,
+        *,
+        event: int | None = None,
+        scorer: str | None = None,
+        applied_only: bool = False,
+    ) -> pa.Table:
         """Return the score and fate of every group at every event, of one trial or of all.
 
         An event may hold several scorers: the one that it followed, and those that were watched
         beside it, with the fate that their own plan would have given. ``applied_only`` leaves the
-        watched ones out.
+        watched ones out; ``event`` and ``scorer`` leave all others out.
+
+        Raises:
+            ResultsError: there are rows, but none of that event or that scorer.
         """
         rows = self._rows_of("group_scores", trial)
+        for name, value in (("event", event), ("scorer", scorer)):
+            rows = rows if value is None else _having(rows, name, value)
         return rows.filter(pc.fill_null(rows["applied"], True)) if applied_only else rows
 
     def recoveries(self, trial: str | None = None) -> pa.Table:
@@ -280,7 +292,7 @@ def open_results(path: str | Path) -> Results:
     if any(results.table(name).num_rows for name in TABLES):
         return results
     remedy = "holds no results yet; name the folder of a sweep or of several"
-    place = path if "://" in str(path) else Path(path)
+    place = place_of(results.folder)
     raise ResultsError("results", place, "; ".join([remedy, *results.warnings[:3]]))
 
 
@@ -305,6 +317,13 @@ def _of_split(rows: pa.Table, split: str) -> pa.Table:
     if known and split not in known:
         raise ResultsError("split", split, f"was not evaluated; there are {', '.join(known)}")
     return rows.filter(pc.equal(rows["split"], split))
+
+
+def _having(rows: pa.Table, name: str, value: int | str) -> pa.Table:
+    known = sorted(pc.unique(rows[name]).to_pylist())
+    if known and value not in known:
+        raise ResultsError(name, value, f"was not recorded; there are {', '.join(map(str, known))}")
+    return rows.filter(pc.equal(rows[name], value))
 
 
 def _last_step(rows: pa.Table) -> pa.Table:

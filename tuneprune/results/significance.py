@@ -23,6 +23,7 @@ from tuneprune.results.compare import (
     with_mapsswe,
     word_errors,
 )
+from tuneprune.results.folders import place_of
 from tuneprune.results.holm import holm
 from tuneprune.results.pairing import PairKey, pair_key
 from tuneprune.results.reader import Results
@@ -94,7 +95,7 @@ def sweep_significance(
     sweeps = sorted(set(results.table("trials")["sweep_id"].to_pylist()))
     if len(sweeps) > 1:
         remedy = f"holds several sweeps ({', '.join(sweeps)}); open one of them"
-        raise ResultsError("results", results.path, remedy)
+        raise ResultsError("results", place_of(results.folder), remedy)
     chosen = results.split_name("test") if split is None else split
     _check_split(results, chosen)
     trials = results.best(k=max(1, results.trials().num_rows), baselines=False).to_pylist()

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.folders import place_of
 from tuneprune.results.reader import Results
 from tuneprune.results.schema import TABLES, field_note
 
@@ -80,7 +81,9 @@ def one_sweep(results: Results) -> str:
     names = sorted(set(results.table("trials")["sweep_id"].to_pylist()))
     if len(names) != 1:
         found = ", ".join(names[:3]) or "no trial"
-        raise ResultsError("sweep", results.path, f"holds {found}; name the folder of one sweep")
+        raise ResultsError(
+            "sweep", place_of(results.folder), f"holds {found}; name the folder of one sweep"
+        )
     return str(names[0])
 
 
