@@ -71,12 +71,25 @@ class Interrupted(Exception):  # noqa: N818  nothing is wrong with what was aske
     exit_code = 130
 
 
-def unwritable(field: str, value: object, error: OSError) -> ResultsError:
-    """Return what to say of a file or folder that could not be written, and of a full disk."""
+def unwritable(
+    field: str,
+    value: object,
+    error: OSError,
+    *,
+    then: str = "the same command with --resume goes on",
+) -> ResultsError:
+    """Return what to say of a file or folder that could not be written, and of a full disk.
+
+    Args:
+        field: see ``TunepruneError``.
+        value: the file or folder.
+        error: what came of writing it.
+        then: what a person does once there is room.
+    """
     reason = error.strerror or str(error)
     if not is_full_disk(error):
         return ResultsError(field, value, f"can not be written ({reason})")
-    remedy = f"its disk is full ({reason}); make room, then the same command with --resume goes on"
+    remedy = f"its disk is full ({reason}); make room, then {then}"
     return FullDiskError(field, value, remedy)
 
 
@@ -88,12 +101,15 @@ def is_full_disk(error: BaseException) -> bool:
     )
 
 
-def is_own_full_disk(error: BaseException) -> bool:
-    """Return whether an exception comes of a disk of ours, or of a quota, that has no room left."""
-    return any(
-        isinstance(one, FullDiskError) or (isinstance(one, OSError) and one.errno == errno.EDQUOT)
-        for one in _chain(error)
-    )
+def unwritten_files(error: BaseException) -> list[str | None]:
+    """Return the files, as far as they are known, that an exception says there was no room for."""
+    files: list[str | None] = []
+    for one in _chain(error):
+        if isinstance(one, FullDiskError):
+            files.append(str(one.value))
+        elif isinstance(one, OSError) and one.errno in _NO_ROOM:
+            files.append(None if one.filename is None else str(one.filename))
+    return files
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -167,3 +167,12 @@ def test_a_study_whose_journal_was_cut_inside_an_entry_proposes_what_it_would_ha
     journal.write_bytes(content[: len(content) - lost] + (b"" if lost else b'{"op_code'))
     assert first(5, journal) == first(5, tmp_path / "whole.journal")
     assert all(json.loads(line) for line in journal.read_bytes().splitlines())
+
+
+def test_no_room_elsewhere_is_a_failure_like_others(tmp_path):
+    elsewhere = OSError(errno.ENOSPC, "No space left on device", "/proc/self/file")
+    assert not comes_of_full_disk(elsewhere, tmp_path)
+    here = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "not" / "there" / "yet"))
+    assert comes_of_full_disk(here, tmp_path)
+    quota = OSError(errno.EDQUOT, "Disk quota exceeded", "/proc/self/file")
+    assert not comes_of_full_disk(quota, tmp_path)

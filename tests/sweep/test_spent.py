@@ -1,5 +1,6 @@
 """What a trial has trained itself is summed over its segments, those that died among them."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,17 @@ def test_segments_add_up_and_steps_of_others_are_not_among_them(tmp_path: Path) 
     first = segment(tmp_path)
     first.started(0)
     first.trained(summary(20, status="paused", setup_s=1.0, train_s=10.0), before=0)
-    first.adopted("t3", 50)
+    with first.adopting("t3", 50):
+        pass
     first.trained(summary(60, status="paused", setup_s=2.0, train_s=20.0), before=50)
     first.paused(60)
     assert spent_columns(tmp_path) == (30, 3.0, 30.0, "t3")
     second = segment(tmp_path)
     second.started(60)
-    second.adopted("t4", 80)
-    second.adopted("t5", 90)
+    with second.adopting("t4", 80):
+        pass
+    with second.adopting("t5", 90):
+        pass
     second.trained(summary(100, setup_s=4.0, train_s=40.0), before=90)
     second.ended(summary(100, setup_s=4.0, train_s=40.0), checkpoint_dir=Path("c"))
     assert spent_columns(tmp_path) == (40, 7.0, 70.0, "t5")
@@ -82,7 +86,8 @@ def test_a_last_segment_of_its_own_does_not_hide_whose_stage_it_goes_back_to(
 ) -> None:
     first = segment(tmp_path)
     first.started(0)
-    first.adopted("t3", 50)
+    with first.adopting("t3", 50):
+        pass
     first.paused(50)
     second = segment(tmp_path)
     second.started(50)
@@ -94,7 +99,8 @@ def test_a_last_segment_of_its_own_does_not_hide_whose_stage_it_goes_back_to(
 def test_what_is_adopted_to_the_end_took_no_time(tmp_path: Path) -> None:
     only = segment(tmp_path)
     only.started(0)
-    only.adopted("t0", 100)
+    with only.adopting("t0", 100):
+        pass
     only.ended(summary(100, setup_s=0.0, train_s=0.0), checkpoint_dir=Path("c"))
     assert spent_columns(tmp_path) == (0, 0.0, 0.0, "t0")
 
@@ -104,8 +110,8 @@ def test_of_a_process_that_died_its_rows_count_but_not_those_it_was_given(tmp_pa
     # is that of 60. The next one does 10 steps again: 20 + 40 in all.
     first = segment(tmp_path)
     first.started(0)
-    step_rows(tmp_path, 0, [10, 20, 30, 40, 50], evaluated=40)
-    first.adopted("t3", 50)
+    with first.adopting("t3", 50):
+        step_rows(tmp_path, 0, [10, 20, 30, 40, 50], evaluated=40)
     step_rows(tmp_path, 0, [60, 70], evaluated=70)
     assert read_spent(tmp_path, "t1") == Spent(
         step=70, executed_steps=20, train_s=20 * 0.5 + 2.0, shared_from="t3"
@@ -139,3 +145,15 @@ def test_a_trial_without_rows_has_spent_nothing(tmp_path: Path) -> None:
     assert read_spent(tmp_path, "t1") == Spent()
     assert segment(tmp_path).started(0) is None
     assert spent_columns(tmp_path)[0] == pytest.approx(0)
+
+
+def test_rows_of_another_are_not_its_own_where_it_is_killed_while_it_takes_them(
+    tmp_path: Path,
+) -> None:
+    first = segment(tmp_path)
+    first.started(0)
+    with contextlib.suppress(KeyboardInterrupt), first.adopting("t3", 50):
+        step_rows(tmp_path, 0, [10, 20, 30, 40, 50], evaluated=40)
+        assert read_spent(tmp_path, "t1").executed_steps == 0, "as found after a kill"
+        raise KeyboardInterrupt
+    assert spent_columns(tmp_path) == (0, None, None, None)

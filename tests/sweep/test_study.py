@@ -151,7 +151,7 @@ def test_a_full_disk_ends_a_sweep_in_one_line_and_it_has_not_finished(
     tmp_path, space, monkeypatch, moment
 ):
     def full(*arguments, **options):
-        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        raise OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "a" / "file"))
 
     place = (study, "run_trials") if moment == "in the trials" else (folder, "replace_json")
     monkeypatch.setattr(*place, full)

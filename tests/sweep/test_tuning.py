@@ -29,7 +29,8 @@ def test_whatever_tune_raises_of_a_full_disk_stops_what_runs(tmp_path, space, mo
             pass
 
         def fit(self):
-            raise EOFError from OSError(errno.EDQUOT, "Disk quota exceeded")
+            cause = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "file"))
+            raise EOFError from cause
 
     class Watch(tune.Callback):
         is_full = False

@@ -267,7 +267,7 @@ def test_where_a_process_died_another_one_goes_on(watch, queue, proposer, screen
         watch.on_trial_error(trial=tune_trial(segment=segment), **INFO)
         assert proposer.heard == {}
         assert queue.next().attempt == segment + 1
-    assert "t01 goes on in another process: its process died" in screen.getvalue()
+    assert "t01 goes on from its checkpoint: its process died" in screen.getvalue()
     trial = tune_trial(segment=MOST_DEATHS, status="died", reason="worker 1: its process died")
     watch.on_trial_complete(trial=trial, **INFO)
     assert proposer.heard == {"t01": "failed"}

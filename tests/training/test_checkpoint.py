@@ -175,3 +175,10 @@ def test_what_safetensors_says_of_something_else_is_not_a_full_disk(
             labels=found.labels, hook={}, progress={},
         )  # fmt: skip
     assert caught.value.errno == errno.EROFS
+
+
+def test_a_checkpoint_put_aside_for_one_that_never_came_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".last-00000010.old-0a1b2c3d").mkdir()
+    assert find_checkpoint(tmp_path, "best") is None
+    assert find_checkpoint(tmp_path, "last") == tmp_path / "last-00000010"
+    assert [path.name for path in tmp_path.iterdir()] == ["last-00000010"]

@@ -10,7 +10,7 @@ from tuneprune.commands.plot import find_importance
 
 
 def report(
-    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, or its name.")],
+    sweep: Annotated[str, typer.Argument(help="Folder of a sweep, its name, or a URI.")],
     out: Annotated[
         Path | None, typer.Option(help="File to write. Default: report.html in the folder.")
     ] = None,
@@ -18,9 +18,8 @@ def report(
     """Write a sweep as one HTML page: answer, trials, pictures, settings, commands, failures."""
     from tuneprune.results import open_results, write_report
 
-    folder = sweep_folder(sweep)
-    results = open_results(folder)
-    target = out or folder / "report.html"
+    results = open_results(sweep_folder(sweep))
+    target = out or results.path / "report.html"
     write_report(results, target, find_importance=find_importance)
     print(target)
     warn(results.warnings)

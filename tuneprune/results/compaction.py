@@ -68,7 +68,7 @@ def compact(
         try:
             done = _compact_table(files, table, at_least)
         except OSError as error:
-            raise unwritable("results", place_of(files.folder), error) from None
+            raise unwritable("results", place_of(files.folder), error, then="try again") from None
         if done is not None:
             yield done
 

@@ -3,7 +3,7 @@
 The table ``trials`` says how a trial itself stands, and its row is never another's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,28 @@ from tuneprune.results.writer import TableWriter, write_part
 TrialRows = Mapping[str, pa.Table]
 """Settled rows by table; a table without rows may be missing."""
 
-_SHARED = tuple(table for table in TABLES if table != "trials")
+SHARED = tuple(table for table in TABLES if table != "trials")
 _WITH_A_STEP = frozenset(("steps", "recoveries"))
 _OTHER_KEYS = ("sweep_id", "trial_id", "scorer")
 
 
-def rows_of_trial(root: Path, trial_id: str, *, whole: bool = True) -> TrialRows:
-    """Return the rows that a trial has written to the parts of a sweep's folder.
+def rows_of_trial(
+    root: Path, trial_id: str, tables: Sequence[str] = SHARED, *, whole: bool = True
+) -> TrialRows:
+    """Return the rows that a trial has written to a sweep's folder.
 
-    Only its own files are read, however many trials there are.
+    Of parts only its own are read, however many trials there are.
 
     Args:
         root: the folder.
         trial_id: the trial.
+        tables: of which tables.
         whole: refuse to go without a damaged file.
 
     Raises:
         ResultsError: a newer version of tuneprune wrote them, or one is damaged.
     """
-    found = {table: _own_rows(root, trial_id, table, whole=whole) for table in _SHARED}
+    found = {table: _own_rows(root, trial_id, table, whole=whole) for table in tables}
     return {table: rows for table, rows in found.items() if rows is not None}
 
 
@@ -88,8 +91,10 @@ def load_rows(folder: Path) -> TrialRows:
 
     Raises:
         BadFileError: a file is damaged.
+        FileNotFoundError: it is gone.
+        ResultsError: a newer version of tuneprune wrote it.
     """
-    names = {table: f"{table}.arrow" for table in _SHARED}
+    names = {table: f"{table}.arrow" for table in SHARED}
     return {
         table: TableFiles(folder, table).file(name)
         for table, name in names.items()

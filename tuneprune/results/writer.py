@@ -32,7 +32,7 @@ class TableWriter:
         trial_id: name of the trial, likewise.
         attempt: retries of the trial before this one.
         seed: seed of the run.
-        flush_rows: rows of one table after which it is flushed unasked.
+        flush_rows: rows of one table after which it is flushed unasked, before the next step's.
 
     Raises:
         ResultsError: a name with other characters.
@@ -79,10 +79,11 @@ class TableWriter:
             raise TypeError(f"{', '.join(self._keys)} are the writer's own; they are not given")
         row = checked_row(table, {**columns, **self._keys, "step": step})
         buffer = self._buffers[table]
+        # Between steps, so that what is written at once, as all scores of an event, is in one part.
+        if len(buffer["step"]) >= self._flush_rows and buffer["step"][-1] != step:
+            self._flush_table(table)
         for name, value in row.items():
             buffer[name].append(value)
-        if len(buffer["step"]) >= self._flush_rows:
-            self._flush_table(table)
 
     def copy(self, table: str, rows: pa.Table) -> None:
         """Write rows of another trial as rows of this one; when it returns, they are on disk.

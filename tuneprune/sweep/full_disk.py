@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from tuneprune.errors import FullDiskError, Interrupted, is_full_disk, is_own_full_disk
+from tuneprune.errors import FullDiskError, Interrupted, is_full_disk, unwritten_files
 from tuneprune.sweep.wording import gigabytes
 
 _ROOM_BYTES = 1_000_000
-_AMPLE_BYTES = 10_000_000_000  # more than any one file of a sweep takes
+_SCARCE_BYTES = 1_000_000_000
 
 
 def comes_of_full_disk(error: BaseException, out: Path) -> bool:
@@ -23,8 +23,9 @@ def comes_of_full_disk(error: BaseException, out: Path) -> bool:
     Ray loses what its own exceptions came of, and a file that did not fit is gone when one looks.
     What says that another disk is full is a failure like others.
     """
-    if is_full_disk(error) and (is_own_full_disk(error) or _free_bytes(out) < _AMPLE_BYTES):
-        return True
+    for name in unwritten_files(error):
+        if _device(Path(name)) == _device(out) if name else _free_bytes(out) < _SCARCE_BYTES:
+            return True
     return not has_room(out)
 
 
@@ -69,6 +70,14 @@ def full_disk(out: Path) -> FullDiskError:
         "what has ended is kept"
     )
     return FullDiskError("out", out, remedy)
+
+
+def _device(path: Path) -> int:
+    """Return what a path lies on, or would lie on."""
+    for place in (path, *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            return place.stat().st_dev
+    return -1
 
 
 def _free_bytes(out: Path) -> int:

@@ -136,7 +136,7 @@ class LiveTable:
         """Take note of a trial that waits for another one, or for a new process."""
         self._trials.setdefault(trial_id, _Trial()).status = "waiting"
         if reason:
-            self._say(f"{trial_id} goes on in another process: {reason}")
+            self._say(f"{trial_id} goes on from its checkpoint: {reason}")
 
     def said_once(self, line: str) -> None:
         """Print a line about the whole sweep, above the table, unless it was said before."""

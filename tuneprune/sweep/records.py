@@ -3,7 +3,8 @@
 import json
 import math
 import traceback as tracebacks
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,22 @@ class TrialRecord:
         """Remember, without writing it, how many steps are known to be finished."""
         self._step = max(self._step, int(step))
 
-    def adopted(self, shared_from: str, step: int) -> None:
-        """Say that the trial goes on from a stage of another one: what comes now is its own."""
-        self._known["shared_from"] = shared_from
-        self._step = step
+    @contextmanager
+    def adopting(self, shared_from: str, step: int) -> Iterator[None]:
+        """Say that the trial goes on from a stage of another one: what comes now is its own.
+
+        It is said before the rows of the other one are there, which would else seem its own to
+        whoever finds them after a kill. If the ``with`` block fails, it is taken back.
+        """
+        before = self._known["shared_from"], self._step
+        self._known["shared_from"], self._step = shared_from, step
         self._write("running")
+        try:
+            yield
+        except BaseException:
+            self._known["shared_from"], self._step = before
+            self._write("running")
+            raise
 
     def trained(self, summary: RunSummary, *, before: int) -> None:
         """Remember, without writing it, what the trial has trained itself.

@@ -1,8 +1,9 @@
 """What can be known to end every trial, or one that is sure to come, before any of them begins.
 
 A grid, the points to be tried first and the baselines are known one by one. Of what a sampler will
-propose only the ends of ranges are: a value is refused if no trial could have it. That two values
-do not suit each other, of which each suits others, is for a trial to find: it fails with a reason.
+propose only the ends of ranges are: a value is refused if it suits no ends of the other ranges.
+That two values do not suit each other, of which each suits others, is for a trial to find: it fails
+with a reason.
 """
 
 import math

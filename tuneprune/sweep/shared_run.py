@@ -5,6 +5,7 @@ somebody else is at what it would do next.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError
+from tuneprune.results.parts import BadFileError
 from tuneprune.results.trial_rows import copy_rows, rows_before, rows_of_trial
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.history import History
@@ -33,7 +35,7 @@ def train_shared(
     writer: TableWriter,
     train: Callable[["SharedSteering"], RunSummary],
     *,
-    on_adopted: Callable[[str, int], None] = lambda source, step: None,
+    adopting: Callable[[str, int], AbstractContextManager[None]] = lambda *stage: nullcontext(),
 ) -> RunSummary | None:
     """Train a trial to its end, or until it meets what another one trains.
 
@@ -42,7 +44,7 @@ def train_shared(
         writer: of its rows; it is flushed before anything is published.
         train: trains it from its last checkpoint under a steering. It is not called if another
             trial of the same history has finished.
-        on_adopted: is told of every stage that it goes on from: whose it is, and its step.
+        adopting: surrounds the taking over of a stage; is told whose it is, and its step.
 
     Returns:
         How the run ended, as if it had been this trial's alone, but for the seconds, which are
@@ -58,13 +60,13 @@ def train_shared(
                 refused.add(stage.path)
                 continue
             try:
-                _adopt(trial, opened, writer)
-            except (CheckpointError, OSError):
+                with adopting(notes["by"], opened.step):
+                    _adopt(trial, opened, writer)
+            except (BadFileError, CheckpointError, OSError):
                 if trial.store.notes(opened) is not None:  # else it was evicted meanwhile
                     raise
                 continue
             trial.copy_rungs(notes["by"], until=opened.step, is_end="summary" in notes)
-            on_adopted(notes["by"], opened.step)
             if "summary" in notes:
                 ended = RunSummary(**notes["summary"])
                 return replace(ended, setup_s=0.0, train_s=0.0)

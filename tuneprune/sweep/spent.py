@@ -65,14 +65,15 @@ class _Lost:
     """
 
     def __init__(self, out: Path, trial_id: str, row: dict[str, Any]) -> None:
-        tables = rows_of_trial(out, trial_id, whole=False)
+        names = ("steps", "evaluations", "adaptations")
+        tables = rows_of_trial(out, trial_id, names, whole=False)
         found = {
             table: [
                 one
                 for one in tables[table].to_pylist()
                 if one["attempt"] == row["attempt"] and one["step"] > row["step"]
             ]
-            for table in ("steps", "evaluations", "adaptations")
+            for table in names
             if table in tables
         }
         steps = sorted(found.get("steps", []), key=lambda one: int(one["step"]))

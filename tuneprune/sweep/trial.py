@@ -5,6 +5,7 @@ It starts no process, except that a run of several workers is handed to Ray Trai
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def run_trial(task: SweepTask, settings: Mapping[str, Any]) -> Metrics:
         if comes_of_full_disk(error, task.out):
             return {"status": "no_room"}
         record = record or record_of(task, segment)
-        record.recount(task.out)
+        with suppress(Exception):  # why the trial failed matters more than what it took
+            record.recount(task.out)
         return {"status": "failed", "reason": record.failed(error)}
     return {**_last_metrics(summary), **_of_segment(record)}
 
@@ -115,7 +117,7 @@ def _train(
     if shared is None:
         judge = task.judge(segment.proposal, config)
         return train(None if judge is None else JudgedSteering(judge))
-    return train_shared(shared, writer, train, on_adopted=record.adopted)
+    return train_shared(shared, writer, train, adopting=record.adopting)
 
 
 def _train_recorded(
@@ -197,7 +199,8 @@ class Followed:
 
     def report(self) -> None:
         """Report each new evaluation on dev."""
-        found = rows_of_trial(self._out, self._trial_id).get("evaluations")
+        tables = rows_of_trial(self._out, self._trial_id, ["evaluations"], whole=False)
+        found = tables.get("evaluations")
         for row in [] if found is None else found.to_pylist():
             if row["split"] == self._config.corpus.dev_split and row["step"] > self._seen:
                 self._seen = row["step"]

@@ -8,8 +8,9 @@ import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
 
 VERSION = 3
-_NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\d+")
+_NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +151,18 @@ def _put_in_place(target: Path) -> Iterator[Path]:
 
     Whatever goes wrong, nothing is left beside: on a full disk, it would take the last room.
     """
-    beside, aside = (
-        target.with_name(f".{target.name}.{kind}-{os.getpid()}") for kind in ("new", "old")
-    )
-    shutil.rmtree(beside, ignore_errors=True)
+    own = uuid.uuid4().hex[:8]
+    beside, aside = (target.with_name(f".{target.name}.{kind}-{own}") for kind in ("new", "old"))
     try:
         yield beside
-        if target.exists():  # the same step again, after going on from an earlier one
-            os.rename(target, aside)
-        os.rename(beside, target)
+        try:
+            if target.exists():  # the same step again, after going on from an earlier one
+                os.rename(target, aside)
+            os.rename(beside, target)
+        except OSError:
+            if aside.exists() and not target.exists():
+                os.rename(aside, target)
+            raise
         sync_folder(target.parent)
     except OSError as error:
         if not is_full_disk(error):
@@ -184,7 +188,17 @@ def keep_only(folder: Path, names: set[str]) -> None:
 def find_checkpoint(folder: Path, role: str) -> Path | None:
     """Return the latest checkpoint of a role in a run's checkpoint folder, if there is one."""
     found = _of_role(folder, role)
-    return found[-1] if found else None
+    return found[-1] if found else _put_aside(folder, role)
+
+
+def _put_aside(folder: Path, role: str) -> Path | None:
+    """Put back the checkpoint of a role that a killed process had put aside for another one."""
+    for aside in sorted(folder.glob(f".{role}-*.old-*")):
+        target = aside.with_name(aside.name[1:].partition(".")[0])
+        with suppress(OSError):  # another one is in its place by now
+            os.rename(aside, target)
+            return target
+    return None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
