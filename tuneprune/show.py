@@ -1,4 +1,4 @@
-"""What commands print: tables that fit a terminal, and the pictures of a sweep.
+"""What commands print: tables that fit a terminal.
 
 It formats values that others computed. Text from outside is never taken for markup.
 """
