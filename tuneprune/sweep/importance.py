@@ -64,6 +64,9 @@ def setting_importance(results: Results, metric: str = "dev_wer") -> Importance:
     )
 
 
+_DECADES = 50
+
+
 def _distributions(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, BaseDistribution]:
@@ -74,7 +77,9 @@ def _distributions(
         if len(set(values)) < 2:
             continue
         if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-            found[name] = FloatDistribution(min(values), max(values))
+            low, high = min(values), max(values)
+            # Over several decades most values would share a cell of a linear grid.
+            found[name] = FloatDistribution(low, high, log=0 < _DECADES * low < high)
         else:
             found[name] = CategoricalDistribution(sorted(set(values), key=json.dumps))
     return found
