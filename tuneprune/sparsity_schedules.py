@@ -103,7 +103,7 @@ class Stepwise:
     """
 
     def __init__(self, *, initial: float, final: float, rounds: int, course: str) -> None:
-        if not isinstance(rounds, int) or rounds < 1:
+        if type(rounds) is not int or rounds < 1:
             raise ConfigError("rounds", rounds, "must be a whole number, 1 or more")
         if course not in COURSES:
             raise ConfigError("course", course, f"must be one of {', '.join(COURSES)}")
