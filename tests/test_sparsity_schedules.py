@@ -174,5 +174,18 @@ def test_a_schedule_that_leaves_its_ends_is_refused_where_it_does():
     assert str(caught.value) == expected
 
 
+def test_a_rounding_error_does_not_leave_the_ends():
+    class Rounded:
+        def __init__(self, error):
+            self.error = error
+
+        def sparsity(self, progress):
+            return (0.7 if self.error > 0 else 0.2) + self.error
+
+    ends = {"initial": 0.2, "final": 0.7, "begin": 0, "end": 10}
+    assert sparsity_at(5, Rounded(1e-12), **ends) == 0.7
+    assert sparsity_at(5, Rounded(-1e-12), **ends) == 0.2
+
+
 def test_courses_are_schedules_too():
     assert COURSES.keys() < SCHEDULES.keys()

@@ -188,6 +188,15 @@ def test_no_sparsity_keeps_all_and_fewer_candidates_than_asked_are_all_kept():
         assert kept["w"].data_ptr() != few["w"].data_ptr()
 
 
+@pytest.mark.parametrize("ranking", ["per_matrix", "global"])
+def test_masks_share_no_memory(ranking):
+    """Safetensors would refuse them, and what changes one must not change another."""
+    scores = {name: torch.arange(6.0).view(2, 3) for name in "ab"}
+    masks = top_blocks(scores, 0.5, ranking=ranking, within=top_blocks(scores, 0.0))
+    pointers = {mask.untyped_storage().data_ptr() for mask in masks.values()}
+    assert len(pointers) == len(masks)
+
+
 def test_no_matrix_is_no_mask():
     assert top_blocks({}, 0.5) == top_blocks({}, 0.5, ranking="global") == {}
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from tuneprune.errors import StructureError
@@ -67,11 +66,7 @@ def candidates(masks: Mapping[str, Masks], language: str) -> dict[str, Tensor]:
     """
     if language not in masks:
         raise StructureError("language", language, f"must be one of {', '.join(sorted(masks))}")
-    others = {name: mask for name, mask in masks.items() if name != language}
-    if not others:
-        return {name: torch.ones_like(mask) for name, mask in masks[language].items()}
-    taken = union(others)
-    check_alike(masks[language], taken)
+    taken = union(masks)  # with the language's own, which makes no difference
     return {name: mask | ~taken[name] for name, mask in masks[language].items()}
 
 
