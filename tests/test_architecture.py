@@ -14,6 +14,7 @@ LEVELS = {
     "plugins": 0,
     "config": 1,
     "schedules": 1,
+    "sparsity_schedules": 1,
     "results": 1,
     "structure": 2,
     "data": 2,

@@ -29,6 +29,7 @@ import bench_epoch
 import bench_event
 import bench_hook
 import bench_many
+import bench_masks
 import bench_padding
 import bench_query
 import bench_sharing
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "hook": bench_hook.compare,
     "event": bench_event.compare,
     "after_event": bench_after_event.compare,
+    "masks": bench_masks.compare,
     "padding": bench_padding.compare,
     "epoch": bench_epoch.compare,
     "query": bench_query.compare,

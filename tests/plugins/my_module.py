@@ -68,3 +68,13 @@ class Hopeless:
 
     def stops(self, value, others):
         return value > self.factor * min([value, *others])
+
+
+class Power:
+    """Sparsity goes with a power of progress: below 1 fast at first, above 1 fast at last."""
+
+    def __init__(self, *, initial, final, exponent):
+        self.initial, self.final, self.exponent = initial, final, exponent
+
+    def sparsity(self, progress):
+        return self.initial + (self.final - self.initial) * progress**self.exponent
