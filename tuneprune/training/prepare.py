@@ -23,7 +23,8 @@ from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
 from tuneprune.models.ctc import build_model
 from tuneprune.models.frontend import encoder_frames
-from tuneprune.training.batches import TrainingBatches, padded_length
+from tuneprune.training.batches import TrainingBatches
+from tuneprune.training.order import padded_length
 
 ASSUMED_LABELS = 79
 """Published outputs on LibriSpeech and TED-LIUM, the blank included: 39 phonemes, each at the end
