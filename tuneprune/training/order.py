@@ -111,7 +111,7 @@ class LanguageOrder:
         temperature = config.training.language_temperature
         self.weights = language_weights(spoken_frames, temperature)
         _require_a_step_each(self._names, self.weights, self.total_steps, temperature)
-        drawn = np.random.default_rng([config.seed, 2]).random(self.total_steps)
+        drawn = np.random.default_rng([config.seed, 0, 2]).random(self.total_steps)
         bounds = np.cumsum(self.weights)[:-1]
         self._languages = np.searchsorted(bounds, drawn, side="right")
         self._counts = np.zeros(self.total_steps, np.int64)  # earlier steps of the same language
@@ -172,9 +172,8 @@ class _Walk:
     def _deal(self, epoch: int) -> tuple[tuple[Indices, ...], Indices]:
         """Return the batches of an epoch, and which speed each utterance of the split has in it."""
         seed, training = self._config.seed, self._config.training
-        num_speeds, num_utterances = self._frames.shape
         rng = np.random.default_rng([seed, epoch, 1])
-        choice: Indices = rng.integers(num_speeds, size=num_utterances)
+        choice: Indices = rng.integers(len(self._frames), size=self._frames.shape[1:])
         batches = epoch_batches(
             padded_length(self._frames[choice[self._members], self._members]),
             seed=seed,
