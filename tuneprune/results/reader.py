@@ -120,8 +120,10 @@ class Results:
         several, named in the column ``language``.
         """
         rows = self._rows_of("evaluations", trial)
-        is_whole = pc.is_null(rows["language"])
-        rows = rows.filter(pc.invert(is_whole) if by_language else is_whole)
+        if by_language:
+            rows = rows.filter(pc.is_valid(rows["language"]))
+        elif rows["language"].null_count < rows.num_rows:
+            rows = rows.filter(pc.is_null(rows["language"]))
         return rows if split is None else _of_split(rows, split)
 
     def curves(self, trial: str | None = None, split: str | None = None) -> pa.Table:

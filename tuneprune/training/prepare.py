@@ -51,8 +51,7 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
 
     Raises:
         CorpusError: the corpus can not be used or made, a split, text or recording of it is not
-            fit for training, the features can not be written beside it, or languages are to take
-            turns and one of dev or test has no training data.
+            fit for training, or the features can not be written beside it.
         ConfigError: settings do not suit this corpus or model: a batch does not hold the longest
             utterance, languages can not take turns, there are more mel bins than the window tells
             apart, or the method would move nothing, or decide on next to nothing, in so many
@@ -93,7 +92,6 @@ def total_steps(config: RunConfig, prepared: Prepared) -> int:
 
     Raises:
         ConfigError: a batch does not hold the longest utterance, or languages can not take turns.
-        CorpusError: they are to, and one of dev or test is not among those trained on.
     """
     check_batches(prepared.train, prepared.features, config)
     if config.training.languages == "one_per_batch":
@@ -197,10 +195,10 @@ def _check_languages(*evaluated: Split, train: Split) -> None:
     for split in evaluated:
         for language in sorted({*split.languages} - {*train.languages}):
             remedy = (
-                f"has no utterance of '{language}' that can be trained on, but '{split.name}' has "
-                "some; add some, or set training.languages: mixed"
+                f"needs utterances of '{language}' in '{train.name}' that can be trained on, for "
+                f"'{split.name}' has some; add some, or set mixed"
             )
-            raise CorpusError("corpus.train_split", train.name, remedy)
+            raise ConfigError("training.languages", "one_per_batch", remedy)
 
 
 def _check_adaptation(
