@@ -244,7 +244,7 @@ def test_a_split_of_one_language_has_no_rows_but_those_of_all(tones: Path, tmp_p
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("training.language_temperature=2",), r"language_temperature has no effect with lang"),
+        (("training.language_temperature=2",), r"training.language_temperature = 2: has no effect"),
         ((IN_TURN, "training.language_temperature=0"), r"training.language_temperature = 0"),
         (("training.languages=en",), r"training.languages = 'en'"),
     ],

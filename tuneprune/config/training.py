@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tuneprune.config.settings import Fraction, OpenFraction, Settings
 
@@ -52,11 +52,11 @@ class TrainingConfig(Settings):
     evaluate_every: float = Field(0.05, gt=0, le=1, description="fraction of training")
     log_every_steps: int = Field(10, ge=1)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.language_temperature != 1 and self.languages == "mixed":
+    @field_validator("language_temperature")
+    @classmethod
+    def _has_effect(cls, value: float, others: ValidationInfo) -> float:
+        if value != 1 and others.data.get("languages") == "mixed":
             raise ValueError(
-                "language_temperature has no effect with languages: mixed; "
-                "set languages: one_per_batch, or leave it out"
+                "has no effect with languages: mixed; set one_per_batch, or leave it out"
             )
-        return self
+        return value
