@@ -156,6 +156,18 @@ def test_a_manifest_line_that_is_not_json_is_named_and_no_corpus_is_made(
     assert_nothing_written()
 
 
+def test_several_manifests_are_imported_into_one_corpus(run: Run, tmp_path: Path) -> None:
+    for language in ("en", "fr"):
+        line = {
+            "id": language, "audio": "a.wav", "text": "a", "speaker": "s", "language": language,
+            "duration": 1.0, "split": "train", "sample_rate": 8000,
+        }  # fmt: skip
+        (tmp_path / language).write_text(json.dumps(line))
+    code, _, err = run("corpus", "import", tmp_path / "en", tmp_path / "fr", "both")
+    assert (code, err) == (0, "")
+    assert open_corpus(Path("both")).split("train").languages == ("en", "fr")
+
+
 def test_an_empty_split_is_named_with_those_there_are(
     run: Run, space_file: Callable[..., Path], tmp_path: Path
 ) -> None:

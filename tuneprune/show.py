@@ -372,6 +372,8 @@ _TITLES = {"is_baseline": "baseline"}
 # By the exact name of a column, for a query may call anything "wer".
 _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
+    **dict.fromkeys(("dev_language_wer", "dev_language_cer"), percent),
+    **dict.fromkeys(("test_language_wer", "test_language_cer"), percent),
     **dict.fromkeys(("wer", "cer", "wer_a", "wer_b", "probability_of_improvement"), percent),
     **dict.fromkeys(("loss", "train_loss", "loss_before", "spike_loss"), _four_digits),
     **dict.fromkeys(("grad_norm", "score", "epoch", "event_s", "eval_s"), _four_digits),

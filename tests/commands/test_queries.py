@@ -23,6 +23,7 @@ ASKED: list[tuple[str, tuple[str, ...], str, list[Any]]] = [
     ("steps", ("--trial", "t1"), "loss", [1.5, 0.5]),
     ("evaluations", ("--trial", "t1"), "wer", [0.75, 0.25]),
     ("evaluations", ("--split", "dev"), "wer", [1.0, 0.5, 0.75, 0.25]),
+    ("evaluations", ("--by-language",), "wer", []),
     ("curves", ("--trial", "t1"), "events", [0, 1]),
     ("curves", ("--split", "dev"), "train_loss", [2.0, 1.0, 1.5, 0.5]),
     ("adaptations", ("--trial", "t1"), "dropped_params", [100]),

@@ -1,6 +1,7 @@
 """Importing a manifest: all of it or nothing, and a wrong line is named by its number."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from tuneprune.data.corpus import Corpus, open_corpus, read_audio
-from tuneprune.data.recipes import import_manifest
+from tuneprune.data.recipes import import_manifest, import_manifests
 from tuneprune.errors import CorpusError
 
 RECORD = {
@@ -142,3 +143,40 @@ def test_a_byte_order_mark_and_strange_line_ends_are_read(tmp_path: Path) -> Non
     manifest.write_bytes(lines.replace("\n", "\r\n").encode("utf-8-sig"))
     corpus = import_manifest(manifest, tmp_path / "out")
     assert corpus.split("train").texts == ("x\u2028y", "one two")
+
+
+def test_several_manifests_make_one_corpus_and_each_finds_its_own_recordings(
+    tmp_path: Path,
+) -> None:
+    english = write_manifest(tmp_path / "en", record("a"), record("b", split="dev"))
+    french = write_manifest(tmp_path / "fr", record("c", language="fr", sample_rate=16_000))
+    corpus = import_manifests([english, french], tmp_path / "out")
+    train = corpus.split("train")
+    assert (train.ids, train.languages) == (("a", "c"), ("en", "fr"))
+    assert [path.resolve().parents[1].name for path in train.audio] == ["en", "fr"]
+    assert corpus.sample_rate_hz == 0
+
+
+def test_of_several_manifests_the_wrong_line_is_named_with_its_file(tmp_path: Path) -> None:
+    english = write_manifest(tmp_path / "en", record("a"))
+    french = write_manifest(tmp_path / "fr", record("c"), record("a"))
+    with pytest.raises(CorpusError, match=r"fr/manifest.jsonl line 2, id = 'a': .*en/.* line 1;"):
+        import_manifests([english, french], tmp_path / "out")
+    (tmp_path / "fr" / "manifest.jsonl").write_text("\n")
+    with pytest.raises(CorpusError, match=r"manifest = .*fr/manifest.jsonl: has no utterances"):
+        import_manifests([english, french], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_real_speech_of_four_languages_is_one_corpus_with_all_of_them_in_each_split(
+    corpora: Path, tmp_path: Path
+) -> None:
+    names = ("asterisk_en", "asterisk_fr", "asterisk_it", "nathalie_nl")
+    manifests = [corpora / name / "manifest.jsonl" for name in names]
+    corpus = import_manifests(manifests, tmp_path / "four")
+    stated = [json.loads(line) for path in manifests for line in path.read_text().splitlines()]
+    for split in ("train", "dev", "test"):
+        expected = Counter(one["language"] for one in stated if one["split"] == split)
+        assert Counter(corpus.split(split).languages) == expected
+        assert len(expected) == 4

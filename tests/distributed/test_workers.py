@@ -12,7 +12,7 @@ import torch
 
 from tuneprune.config import RunConfig
 from tuneprune.results.reader import Results, open_results
-from tuneprune.testing.tones import tone_config
+from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.batches import TrainingBatches
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
 from tuneprune.training.prepare import prepare
@@ -97,6 +97,24 @@ def test_one_two_and_four_workers_end_in_the_same_allocation(
     losses = [run.evaluations("t", "dev")["loss"].to_pylist() for run in runs]
     for several in losses[1:]:
         assert several == pytest.approx(losses[0], rel=2e-3)
+
+
+def test_two_workers_take_languages_in_the_same_turns_as_one(tmp_path: Path) -> None:
+    make_tone_corpus(tmp_path / "tones", languages=("en", "fr"))
+    config = tone_config(
+        tmp_path / "tones",
+        *SAME,
+        "training.languages=one_per_batch",
+        "training.log_every_steps=1",
+    )
+    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
+    assert two.steps("t")["frames"].equals(one.steps("t")["frames"])
+    for by_language in (False, True):
+        found = (run.evaluations("t", "dev", by_language=by_language) for run in (one, two))
+        places = [rows.select(["step", "language"]).to_pylist() for rows in found]
+        assert places[0] == places[1] != []
+    losses = [run.evaluations("t", "dev")["loss"].to_pylist() for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,20 @@ ADDED_V3: dict[str, dict[str, object]] = {
         "violated": "params <= 1.0 * baseline",
     },
 }  # fmt: skip
+ADDED_V4: dict[str, dict[str, object]] = {
+    "trials": {
+        "dev_language_wer": 0.375, "dev_language_cer": 0.25, "test_language_wer": 0.5,
+        "test_language_cer": None,
+    },
+    "evaluations": {"language": "fr"},
+}  # fmt: skip
 ROWS_V2 = {table: {**ROWS_V1.get(table, {}), **ADDED_V2.get(table, {})} for table in TABLES}
+ROWS_V3 = {table: {**ROWS_V2[table], **ADDED_V3.get(table, {})} for table in TABLES}
 ROWS = {
     1: ROWS_V1,
     2: ROWS_V2,
-    3: {table: {**ROWS_V2[table], **ADDED_V3.get(table, {})} for table in TABLES},
+    3: ROWS_V3,
+    4: {table: {**ROWS_V3[table], **ADDED_V4.get(table, {})} for table in TABLES},
 }
 
 
@@ -121,10 +130,12 @@ def test_a_stored_file_of_a_version_opens_with_null_for_what_it_lacked(
 def test_the_stored_sweep_of_a_version_answers_queries(version: int) -> None:
     results = open_results(GOLDEN / f"results_v{version}")
     assert results.trials()["adaptation.delta"].to_pylist() == [0.2]
-    assert results.best().num_rows == (version < 3), "that of version 3 violates a constraint"
+    assert results.best().num_rows == (version < 3), "that of later ones violates a constraint"
     assert results.utterances("t1", "test")["reference"].to_pylist() == ["quatre-vingt-dix été"]
     assert results.recoveries("t1").num_rows == (version > 1)
     assert results.groups("t1", applied_only=True).num_rows == 1
+    assert results.evaluations("t1").num_rows == (version < 4)
+    assert results.evaluations("t1", by_language=True).num_rows == (version > 3)
     assert results.warnings == []
 
 
@@ -135,8 +146,8 @@ def test_a_table_of_all_versions_is_one_table(tmp_path: Path) -> None:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(stored.read_bytes())
     files = TableFiles(tmp_path, "trials")
-    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4e9, 4e9]
-    assert files.read()["executed_steps"].to_pylist() == [None, None, 30]
+    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4e9, 4e9, 4e9]
+    assert files.read()["executed_steps"].to_pylist() == [None, None, 30, 30]
     assert files.read().schema.equals(TABLES["trials"], check_metadata=True)
 
 
@@ -159,7 +170,7 @@ def test_what_was_added_to_a_table_of_version_1_may_be_null(table: str) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_starts_with_the_keys_and_states_its_version(table: str) -> None:
     assert TABLES[table].names[:5] == ["sweep_id", "trial_id", "attempt", "seed", "step"]
-    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 3
+    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 4
     assert not any(field.nullable for field in KEY_FIELDS)
 
 

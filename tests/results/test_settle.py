@@ -18,6 +18,7 @@ EVALUATIONS = st.fixed_dictionaries(
         "seed": st.just(1),
         "step": st.sampled_from([5, 10, 100]),
         "split": st.sampled_from(["dev", "test"]),
+        "language": st.sampled_from([None, "fr", "en"]),
         "wer": st.floats(0, 1),
         "substitutions": st.just(0),
         "deletions": st.just(0),
@@ -40,7 +41,11 @@ def one_at_a_time(name: str, rows: list[dict[str, object]]) -> list[dict[str, ob
     for row in rows:
         if row["attempt"] == owners[tuple(row[key] for key in UNIT_KEYS[name])]:
             kept[tuple(row[key] for key in ROW_KEYS[name])] = row
-    return [kept[key] for key in sorted(kept)]
+    return [kept[key] for key in sorted(kept, key=nulls_first)]
+
+
+def nulls_first(key: tuple[object, ...]) -> list[tuple[bool, object]]:
+    return [(part is not None, part) for part in key]
 
 
 @settings(max_examples=60, deadline=None)

@@ -42,6 +42,22 @@ def test_what_makes_no_sense_is_refused_by_name(settings, refusal, changes, said
     assert said in text
 
 
+@pytest.mark.parametrize(
+    ("objectives", "rate"),
+    [
+        (["params"], "dev_wer"),
+        (["dev_language_wer", "dev_cer"], "dev_wer"),
+        (["dev_language_cer", "params"], "dev_cer"),
+        (["params", "dev_cer"], "dev_cer"),
+    ],
+)
+def test_running_trials_are_judged_by_the_rate_of_the_first_objective_that_is_one(
+    settings, objectives, rate
+):
+    settings["search"]["objectives"] = objectives
+    assert build_space(settings).search.rate == rate
+
+
 def test_replicates_need_the_seed_for_themselves(settings, ranges, refusal):
     ranges["seed"] = {"choice": [7, 8]}
     settings["search"]["replicates"] = {"seeds": [2], "promote_top": 1}

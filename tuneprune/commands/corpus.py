@@ -14,15 +14,17 @@ app = typer.Typer(help="Import, make and check corpora.", no_args_is_help=True)
 
 @app.command("import")
 def import_(
-    manifest: Annotated[Path, typer.Argument(help="JSON lines, one utterance a line.")],
+    manifests: Annotated[
+        list[Path], typer.Argument(help="JSON lines, one utterance a line; one file or several.")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder of the corpus.")],
     licence: Annotated[str, typer.Option(help="Under which the recordings may be used.")] = "",
 ) -> None:
-    """Make a corpus of the recordings that a manifest names; they stay where they are."""
-    from tuneprune.data.recipes import import_manifest
+    """Make one corpus of the recordings that manifests name; they stay where they are."""
+    from tuneprune.data.recipes import import_manifests
     from tuneprune.show import corpus_table
 
-    Console(width=width()).print(corpus_table(import_manifest(manifest, out, licence=licence)))
+    Console(width=width()).print(corpus_table(import_manifests(manifests, out, licence=licence)))
 
 
 @app.command("check")

@@ -60,11 +60,19 @@ def evaluations(
     sweep: Sweep,
     trial: _AnyTrial = None,
     split: Annotated[str | None, typer.Option(help="Of one split only.")] = None,
+    by_language: Annotated[
+        bool, typer.Option("--by-language", help="Of each language of a split with several.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
     """Print error rates over training."""
-    _print_rows(sweep, lambda results: results.evaluations(trial, split), table_format, out)
+    _print_rows(
+        sweep,
+        lambda results: results.evaluations(trial, split, by_language=by_language),
+        table_format,
+        out,
+    )
 
 
 def curves(

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tuneprune.config.settings import Fraction, OpenFraction, Settings
 
@@ -38,8 +38,25 @@ class TrainingConfig(Settings):
         ge=1,
         description="micro-batches a step; but for dropout and batch norm, the step is the same",
     )
+    languages: Literal["mixed", "one_per_batch"] = Field(
+        "mixed", description="one_per_batch: each step draws the language of all its utterances"
+    )
+    language_temperature: float = Field(
+        1.0,
+        gt=0,
+        description="a language is drawn by its share of speech to the power of 1 / temperature",
+    )
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: int = Field(1, ge=1, description="data-parallel processes")
     num_threads: int = Field(1, ge=1, description="CPU threads a worker")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="fraction of training")
     log_every_steps: int = Field(10, ge=1)
+
+    @field_validator("language_temperature")
+    @classmethod
+    def _has_effect(cls, value: float, others: ValidationInfo) -> float:
+        if value != 1 and others.data.get("languages") == "mixed":
+            raise ValueError(
+                "has no effect with languages: mixed; set one_per_batch, or leave it out"
+            )
+        return value

@@ -111,9 +111,19 @@ class Results:
         """Return the training log, of one trial or of all."""
         return self._rows_of("steps", trial)
 
-    def evaluations(self, trial: str | None = None, split: str | None = None) -> pa.Table:
-        """Return error rates over training, of one trial or all, on one split or all."""
+    def evaluations(
+        self, trial: str | None = None, split: str | None = None, *, by_language: bool = False
+    ) -> pa.Table:
+        """Return error rates over training, of one trial or all, on one split or all.
+
+        They are of all utterances together; ``by_language``, of each language of a split that has
+        several, named in the column ``language``.
+        """
         rows = self._rows_of("evaluations", trial)
+        if by_language:
+            rows = rows.filter(pc.is_valid(rows["language"]))
+        elif rows["language"].null_count < rows.num_rows:
+            rows = rows.filter(pc.is_null(rows["language"]))
         return rows if split is None else _of_split(rows, split)
 
     def curves(self, trial: str | None = None, split: str | None = None) -> pa.Table:

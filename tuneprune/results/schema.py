@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
@@ -38,6 +38,7 @@ def _field(
 
 _since_2 = functools.partial(_field, since=2)
 _since_3 = functools.partial(_field, since=3)
+_since_4 = functools.partial(_field, since=4)
 
 KEY_FIELDS = (
     _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
@@ -84,6 +85,10 @@ _TRIALS = (
     _since_3("replicate_of", _TEXT, "name", "trial that it repeats with another seed", null=True),
     _since_3("real_time_factor", _F64, "s / s", "recognition time of dev per audio", null=True),
     _since_3("violated", _TEXT, "text", "constraints that it does not keep", null=True),
+    _since_4("dev_language_wer", _F64, "fraction", "mean WER of dev's languages", null=True),
+    _since_4("dev_language_cer", _F64, "fraction", "mean CER of dev's languages", null=True),
+    _since_4("test_language_wer", _F64, "fraction", "mean WER of test's languages", null=True),
+    _since_4("test_language_cer", _F64, "fraction", "mean CER of test's languages", null=True),
 )
 
 _STEPS = (
@@ -107,6 +112,7 @@ _EVALUATIONS = (
     _field("num_ref_words", _I64, "words", "words in the references"),
     _field("eval_s", _F64, "s", "wall time of the evaluation", null=True),
     _field("epoch", _F64, "epochs", "passes over the training split so far", null=True),
+    _since_4("language", _TEXT, "code", "the one language of the row, else null", null=True),
 )
 
 _ADAPTATIONS = (
@@ -194,6 +200,7 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
 # What tells the rows of a unit apart; also the order in which a reader gets them.
 ROW_KEYS: dict[str, tuple[str, ...]] = {
     **UNIT_KEYS,
+    "evaluations": (*UNIT_KEYS["evaluations"], "language"),
     "group_scores": (*UNIT_KEYS["group_scores"], "layer", "kind", "group_index", "group_id"),
     "allocations": (*UNIT_KEYS["allocations"], "layer", "kind"),
 }
@@ -238,7 +245,8 @@ def describe_schema(version: int = SCHEMA_VERSION) -> str:
     for table in TABLES:
         schema = published_schema(table, version)
         if schema is not None:
-            lines += ["", f"{table}: one row for each {', '.join(ROW_KEYS[table])}"]
+            keys = [name for name in ROW_KEYS[table] if name in schema.names]
+            lines += ["", f"{table}: one row for each {', '.join(keys)}"]
             lines += [f"  {_describe_field(field)}" for field in schema]
     return "\n".join(lines) + "\n"
 

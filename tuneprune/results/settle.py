@@ -82,11 +82,17 @@ def _codes(rows: pa.Table, columns: tuple[str, ...]) -> _Codes:
 
 
 def _ranks(column: pa.ChunkedArray) -> tuple[_Codes, int]:
-    """Return each value's place among the distinct values of a column, and their number."""
+    """Return each value's place among the distinct values of a column, and their number.
+
+    Null is a value, and comes first.
+    """
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)
     order = pc.sort_indices(encoded.dictionary).to_numpy()
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return place[encoded.indices.to_numpy()], len(order)
+    if not encoded.null_count:
+        return place[encoded.indices.to_numpy()], len(order)
+    found = pc.fill_null(encoded.indices, len(order)).to_numpy()
+    return np.append(place + 1, 0)[found], len(order) + 1

@@ -12,11 +12,21 @@ from typing import Any, Literal, get_args
 from tuneprune.errors import ConfigError
 
 Metric = Literal[
-    "dev_wer", "dev_cer", "params", "prunable_params", "multiply_adds_per_s", "real_time_factor"
+    "dev_wer",
+    "dev_cer",
+    "dev_language_wer",
+    "dev_language_cer",
+    "params",
+    "prunable_params",
+    "multiply_adds_per_s",
+    "real_time_factor",
 ]
 """What trials can be judged by: columns of the trials table, lower is better. No test score."""
 
 METRIC_NAMES: tuple[str, ...] = get_args(Metric)
+
+DEV_RATES = tuple(name for name in METRIC_NAMES if name.startswith("dev_"))
+"""Error rates on dev: of all utterances, and as means over languages."""
 
 _FORM = re.compile(
     r"\s*(?P<metric>\w+)\s*<=\s*(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?)\s*"

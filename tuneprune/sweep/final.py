@@ -11,6 +11,7 @@ from rich.text import Text
 from tuneprune.results.bootstrap import Comparison
 from tuneprune.results.significance_columns import shown_p
 from tuneprune.sweep.commands import shell_command
+from tuneprune.sweep.constraints import DEV_RATES
 from tuneprune.sweep.differences import shown_value
 from tuneprune.sweep.final_parts import chosen_by, render_front, render_over_seeds
 from tuneprune.sweep.folder import shown_path
@@ -118,7 +119,7 @@ def _mapsswe(found: Comparison) -> str:
 
 
 def _choice(outcome: SweepOutcome) -> str:
-    if outcome.objectives[0] not in ("dev_wer", "dev_cer"):
+    if outcome.objectives[0] not in DEV_RATES:
         return f"The best was chosen {chosen_by(outcome)}, not by how it recognises."
     best = f"The best of {outcome.compared} was chosen on dev, which flatters its dev WER"
     return f"{best}; its test WER had no part in the choice."

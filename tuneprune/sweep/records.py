@@ -25,7 +25,10 @@ NO_ROOM = "the disk was full"
 CUT_SHORT = (INTERRUPTED, NO_ROOM)
 """Reasons of trials that have not ended, although they no longer run."""
 
-_MEASURED = ("dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor")
+_MEASURED = (
+    "dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor",
+    "dev_language_wer", "dev_language_cer", "test_language_wer", "test_language_cer",
+)  # fmt: skip
 _COUNTED = ("params", "prunable_params", "multiply_adds_per_s")
 METRICS = (*_MEASURED, *_COUNTED)
 """Columns of the trials table that say how good a finished trial is, and what it costs."""

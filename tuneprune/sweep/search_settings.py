@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from tuneprune.config import Settings, as_config_error
 from tuneprune.errors import ConfigError
-from tuneprune.sweep.constraints import Constraint, Metric, parse_constraint
+from tuneprune.sweep.constraints import DEV_RATES, Constraint, Metric, parse_constraint
 from tuneprune.sweep.grid import grid_combinations
 from tuneprune.sweep.ranges import Parameter
 from tuneprune.sweep.schedulers import SchedulerConfig
@@ -83,9 +83,12 @@ class Search(Settings):
 
     @property
     def rate(self) -> Literal["dev_wer", "dev_cer"]:
-        """The error rate by which running trials are judged: the first one that is an objective."""
-        is_cer = "dev_cer" in self.objectives and "dev_wer" not in self.objectives
-        return "dev_cer" if is_cer or self.objectives[0] == "dev_cer" else "dev_wer"
+        """The error rate by which running trials are judged: the first one that is an objective.
+
+        For a mean over languages stands that of all utterances.
+        """
+        rates = (name for name in self.objectives if name in DEV_RATES)
+        return "dev_cer" if next(rates, "").endswith("cer") else "dev_wer"
 
     @property
     def limits(self) -> tuple[Constraint, ...]:

@@ -5,17 +5,20 @@ from typing import Any
 
 from rich.text import Text
 
+from tuneprune.sweep.constraints import DEV_RATES
+
 WIDTH = 100
 
 TITLES = {
     "dev_wer": "dev WER",
     "dev_cer": "dev CER",
+    "dev_language_wer": "mean dev WER of languages",
+    "dev_language_cer": "mean dev CER of languages",
     "params": "parameters",
     "prunable_params": "prunable",
     "multiply_adds_per_s": "multiply-adds/s",
     "real_time_factor": "real-time factor",
 }
-_RATES = ("dev_wer", "dev_cer")
 
 
 def short_settings(values: Mapping[str, Any]) -> str:
@@ -35,7 +38,7 @@ def points(difference: float | None) -> str:
 
 def shown_metric(metric: str, value: float | None) -> str:
     """Return a metric as a person reads it: rates in percent, counts in full."""
-    if value is None or metric in _RATES:
+    if value is None or metric in DEV_RATES:
         return percent(value)
     return f"{value:.4g}" if metric == "real_time_factor" else f"{round(value):,}"
 
@@ -44,7 +47,7 @@ def shown_change(metric: str, value: float | None, other: float | None) -> str:
     """Return how far a metric is from another one: rates in points, others in percent of it."""
     if value is None or other is None:
         return "-"
-    if metric in _RATES:
+    if metric in DEV_RATES:
         return points(value - other)
     return f"{100 * (value - other) / other:+.1f} %" if other else "-"
 

@@ -3,6 +3,7 @@
 For tests of training and of plug-ins; it needs no speech, no synthesiser and no network.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,18 @@ LETTER_S = 0.16
 
 
 def make_tone_corpus(
-    path: Path, *, train: int = 12, dev: int = 4, test: int = 4, seed: int = 0
+    path: Path,
+    *,
+    train: int = 12,
+    dev: int = 4,
+    test: int = 4,
+    seed: int = 0,
+    languages: Sequence[str] = ("en",),
 ) -> Corpus:
-    """Write a corpus whose words are one to three letters, each letter a tone of 0.16 s."""
+    """Write a corpus whose words are one to three letters, each letter a tone of 0.16 s.
+
+    Of each split the utterances are said to be of ``languages`` in turn; they sound alike.
+    """
     rng = np.random.default_rng(seed)
     (path / "audio").mkdir(parents=True)
     rows: list[UtteranceRow] = []
@@ -41,7 +51,7 @@ def make_tone_corpus(
                     duration_s=len(samples) / SAMPLE_RATE_HZ,
                     text=text,
                     speaker=f"speaker-{split}-{index % 2}",
-                    language="en",
+                    language=languages[index % len(languages)],
                     split=split,
                 )
             )

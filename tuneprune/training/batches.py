@@ -16,21 +16,12 @@ from torch import Tensor
 
 from tuneprune.config import RunConfig
 from tuneprune.data.augment import Masks, draw_masks
-from tuneprune.data.batching import Indices, epoch_batches, padded_frames, rank_share
+from tuneprune.data.batching import Indices, padded_frames, rank_share
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
-from tuneprune.models.frontend import Length, encoder_frames
-
-PADDED_TO = 16
-"""Batches are padded to a multiple of so many frames. On a CPU, oneDNN compiles a kernel for each
-shape it meets; with any length allowed hardly a shape comes twice, and a run gets ever slower."""
-
-
-def padded_length(num_frames: Length) -> Length:
-    """Return the length to which a batch is padded whose longest utterance is ``num_frames``."""
-    return -(-num_frames // PADDED_TO) * PADDED_TO
-
+from tuneprune.models.frontend import encoder_frames
+from tuneprune.training.order import padded_length, step_order
 
 _STAND_IN: Indices = np.zeros(1, np.int64)
 """Positions of what a rank trains on at weight 0 when it gets no utterance."""
@@ -52,12 +43,17 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
-    """What all ranks together train on at one step, and where it stands in training."""
+    """What all ranks together train on at one step, and where it stands in training.
+
+    ``language`` is that of all utterances, None where languages mix; then ``epoch`` is of the
+    whole split, else of the language.
+    """
 
     epoch: int
     utterances: Indices
     num_frames: NDArray[np.int32]
     speeds: tuple[float, ...]
+    language: str | None
 
 
 class TrainingBatches:
@@ -72,27 +68,22 @@ class TrainingBatches:
         self._encoded = [labels.encode(text) for text in split.texts]
         factors = config.features.speed_factors
         self._frames = np.stack([store.num_frames(split.ids, factor) for factor in factors])
-        self._ends = epoch_ends(self._frames, config)
-        self._current: tuple[int, tuple[Indices, ...], Indices] | None = None
+        self._order = step_order(self._frames, split.languages, config)
 
     @property
     def total_steps(self) -> int:
-        return int(self._ends[-1])
+        return self._order.total_steps
 
     def plan(self, step: int) -> StepPlan:
         """Return the global batch of the step that follows ``step`` finished ones."""
-        epoch = int(np.searchsorted(self._ends, step, side="right"))
-        if self._current is None or self._current[0] != epoch:
-            self._current = (epoch, *_plan_epoch(self._frames, self._config, epoch))
-        _, batches, choice = self._current
-        first = int(self._ends[epoch - 1]) if epoch else 0
-        utterances = batches[step - first]
+        turn = self._order.turn(step)
         factors = self._config.features.speed_factors
         return StepPlan(
-            epoch=epoch,
-            utterances=utterances,
-            num_frames=self._frames[choice[utterances], utterances],
-            speeds=tuple(factors[choice[u]] for u in utterances),
+            epoch=turn.epoch,
+            utterances=turn.utterances,
+            num_frames=self._frames[turn.speeds, turn.utterances],
+            speeds=tuple(factors[speed] for speed in turn.speeds),
+            language=turn.language,
         )
 
     def encoder_frames(self, plan: StepPlan) -> int:
@@ -146,33 +137,6 @@ class TrainingBatches:
             return batch
         mine = masks.take(torch.from_numpy(positions))
         return replace(batch, features_BTF=mine.apply(batch.features_BTF))
-
-
-def epoch_ends(frames_SU: NDArray[np.int32], config: RunConfig) -> NDArray[np.int64]:
-    """Return how many steps have been made at the end of each epoch.
-
-    Args:
-        frames_SU: lengths of the utterances at each speed, in the order of ``speed_factors``.
-        config: of the run.
-    """
-    epochs = range(config.training.epochs)
-    return np.cumsum([len(_plan_epoch(frames_SU, config, epoch)[0]) for epoch in epochs])
-
-
-def _plan_epoch(
-    frames_SU: NDArray[np.int32], config: RunConfig, epoch: int
-) -> tuple[tuple[Indices, ...], Indices]:
-    """Return the batches of an epoch, and which speed each utterance has in it."""
-    rng = np.random.default_rng([config.seed, epoch, 1])
-    choice: Indices = rng.integers(len(frames_SU), size=frames_SU.shape[1:])
-    batches = epoch_batches(
-        padded_length(frames_SU[choice, np.arange(len(choice))]),
-        seed=config.seed,
-        epoch=epoch,
-        batch_frames=config.training.batch_frames,
-        max_utterances=config.training.max_batch_utterances,
-    )
-    return batches, choice
 
 
 def collate(features: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> Batch:

@@ -17,6 +17,7 @@ from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import Batch, collate
 from tuneprune.training.context import RunContext
 from tuneprune.training.decode import greedy_ctc
+from tuneprune.training.languages import LanguageErrors, errors_by_language
 from tuneprune.training.prepare import labels_fit
 from tuneprune.training.step import recognise
 from tuneprune.training.wer import (
@@ -31,12 +32,14 @@ from tuneprune.training.wer import (
 class Evaluation:
     """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC.
 
-    ``eval_s`` is wall time, ``audio_s`` how long the utterances last.
+    ``eval_s`` is wall time, ``audio_s`` how long the utterances last. ``by_language`` holds the
+    errors of each language of the split.
     """
 
     split: str
     hypotheses: tuple[str, ...]
     errors: tuple[UtteranceErrors, ...]
+    by_language: tuple[LanguageErrors, ...]
     loss: float
     wer: float
     cer: float
@@ -84,6 +87,7 @@ class Evaluator:
             split=self._split.name,
             hypotheses=hypotheses,
             errors=errors,
+            by_language=errors_by_language(errors, self._split.languages),
             loss=sum(part[1] for part in gathered) / max(sum(part[2] for part in gathered), 1),
             wer=word_error_rate(errors),
             cer=character_error_rate(errors),

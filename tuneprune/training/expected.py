@@ -9,7 +9,7 @@ from tuneprune.config import RunConfig
 from tuneprune.data.corpus import Split, is_corpus, open_corpus
 from tuneprune.data.stated_lengths import StatedLengths
 from tuneprune.data.text import build_labels
-from tuneprune.training.batches import epoch_ends
+from tuneprune.training.order import step_order
 from tuneprune.training.prepare import check_batches, long_enough
 
 
@@ -33,10 +33,10 @@ class StatedCorpus:
         They are exact if recordings are as long as their corpus says, and all of one sample rate.
 
         Raises:
-            ConfigError: no batch holds the longest utterance.
+            ConfigError: no batch holds the longest utterance, or languages can not take turns.
         """
         check_batches(self.train, self.lengths, config)
-        return int(epoch_ends(self.frames_SU, config)[-1])
+        return step_order(self.frames_SU, self.train.languages, config).total_steps
 
 
 def read_stated(config: RunConfig) -> StatedCorpus | None:

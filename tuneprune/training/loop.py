@@ -28,6 +28,7 @@ from tuneprune.training.checkpoint import (
 )
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluator
+from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tuneprune.training.prepare import Prepared
 from tuneprune.training.progress import TrainingProgress
@@ -75,6 +76,8 @@ class Best:
     step: int = 0
     wer: float = math.inf
     cer: float = math.inf
+    language_wer: float = math.inf
+    language_cer: float = math.inf
     real_time_factor: float = math.inf
 
 
@@ -308,6 +311,8 @@ class TrainingLoop:
                 step=self.step,
                 wer=result.wer,
                 cer=result.cer,
+                language_wer=mean_wer(result.by_language),
+                language_cer=mean_cer(result.by_language),
                 real_time_factor=result.real_time_factor,
             )
             self._save("best", with_optimizer=False)

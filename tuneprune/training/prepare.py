@@ -23,7 +23,8 @@ from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
 from tuneprune.models.ctc import build_model
 from tuneprune.models.frontend import encoder_frames
-from tuneprune.training.batches import TrainingBatches, padded_length
+from tuneprune.training.batches import TrainingBatches
+from tuneprune.training.order import padded_length
 
 ASSUMED_LABELS = 79
 """Published outputs on LibriSpeech and TED-LIUM, the blank included: 39 phonemes, each at the end
@@ -52,9 +53,9 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
         CorpusError: the corpus can not be used or made, a split, text or recording of it is not
             fit for training, or the features can not be written beside it.
         ConfigError: settings do not suit this corpus or model: a batch does not hold the longest
-            utterance, there are more mel bins than the window tells apart, or the method would
-            move nothing, or decide on next to nothing, in so many steps; or a plug-in that they
-            name can not be used.
+            utterance, languages can not take turns, there are more mel bins than the window tells
+            apart, or the method would move nothing, or decide on next to nothing, in so many
+            steps; or a plug-in that they name can not be used.
         ResourceError: torchaudio is not installed, or not for this torch.
     """
     load_plugins(config.adaptation)
@@ -70,6 +71,9 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
     train = long_enough(splits["train"], labels, features, config)
     check_batches(train, features, config)
+    if config.training.languages == "one_per_batch":
+        _check_languages(splits["dev"], splits["test"], train=train)
+        TrainingBatches(train, labels, features, config)  # refuses what can not take turns
     if config.adaptation.method != "none":
         _check_adaptation(train, labels, features, config)
     return Prepared(
@@ -87,11 +91,19 @@ def total_steps(config: RunConfig, prepared: Prepared) -> int:
     """Return the optimizer steps of a run on what was prepared for it.
 
     Raises:
-        ConfigError: a batch does not hold the longest utterance.
+        ConfigError: a batch does not hold the longest utterance, or languages can not take turns.
     """
     check_batches(prepared.train, prepared.features, config)
+    if config.training.languages == "one_per_batch":
+        _check_languages(prepared.dev, prepared.test, train=prepared.train)
     batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)
     return batches.total_steps
+
+
+def untrained_languages(prepared: Prepared) -> str:
+    """Return the languages of dev and test that no training utterance is of, in words; or ""."""
+    evaluated = {*prepared.dev.languages, *prepared.test.languages}
+    return ", ".join(f"'{name}'" for name in sorted(evaluated - {*prepared.train.languages}))
 
 
 def count_labels(config: RunConfig) -> tuple[int, str]:
@@ -177,6 +189,16 @@ def check_batches(train: Split, lengths: Lengths, config: RunConfig) -> None:
             config.training.batch_frames,
             f"must be at least {longest}, the frames of the longest training utterance",
         )
+
+
+def _check_languages(*evaluated: Split, train: Split) -> None:
+    for split in evaluated:
+        for language in sorted({*split.languages} - {*train.languages}):
+            remedy = (
+                f"needs utterances of '{language}' in '{train.name}' that can be trained on, for "
+                f"'{split.name}' has some; add some, or set mixed"
+            )
+            raise ConfigError("training.languages", "one_per_batch", remedy)
 
 
 def _check_adaptation(

@@ -10,6 +10,7 @@ from tuneprune.results.writer import TableWriter
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.training.evaluate import Evaluation
 from tuneprune.training.recovery import Recovery
+from tuneprune.training.wer import UtteranceErrors, sum_errors
 
 
 class Recorder:
@@ -22,23 +23,13 @@ class Recorder:
         self._add("steps", step, columns)
 
     def evaluation(self, step: int, epoch: float, result: Evaluation) -> None:
-        errors = result.errors
-        self._add(
-            "evaluations",
-            step,
-            {
-                "split": result.split,
-                "wer": result.wer,
-                "cer": result.cer,
-                "loss": result.loss,
-                "substitutions": sum(e.substitutions for e in errors),
-                "deletions": sum(e.deletions for e in errors),
-                "insertions": sum(e.insertions for e in errors),
-                "num_ref_words": sum(e.num_ref_words for e in errors),
-                "eval_s": result.eval_s,
-                "epoch": epoch,
-            },
-        )
+        """Write the row of a split, and where it has several languages a row for each."""
+        known = {"split": result.split, "epoch": epoch}
+        whole = {"wer": result.wer, "cer": result.cer, "loss": result.loss, "eval_s": result.eval_s}
+        self._add("evaluations", step, known | whole | _word_counts(sum_errors(result.errors)))
+        for one in result.by_language if len(result.by_language) > 1 else ():
+            rates = {"language": one.language, "wer": one.wer, "cer": one.cer}
+            self._add("evaluations", step, known | rates | _word_counts(one.errors))
         self.flush()
 
     def utterances(self, step: int, split: Split, result: Evaluation) -> None:
@@ -147,3 +138,12 @@ class Recorder:
     def _add(self, table: str, step: int, columns: Mapping[str, Any]) -> None:
         if self._writer is not None:
             self._writer.add(table, step=step, **columns)
+
+
+def _word_counts(errors: UtteranceErrors) -> dict[str, int]:
+    return {
+        "substitutions": errors.substitutions,
+        "deletions": errors.deletions,
+        "insertions": errors.insertions,
+        "num_ref_words": errors.num_ref_words,
+    }

@@ -20,8 +20,9 @@ from tuneprune.training.checkpoint import (
 )
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluation, Evaluator
+from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.loop import TrainingLoop
-from tuneprune.training.prepare import Prepared, prepare
+from tuneprune.training.prepare import Prepared, prepare, untrained_languages
 from tuneprune.training.progress import TrainingProgress
 from tuneprune.training.recording import Recorder
 from tuneprune.training.start import agreed_checkpoint
@@ -76,6 +77,8 @@ def train(
     with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
         if prepared.left_out:
             bar.say(f"left out {prepared.left_out} training utterances shorter than their labels")
+        if untrained := untrained_languages(prepared):
+            bar.say(f"no training utterance is of {untrained}, which dev or test has")
         loop.run(bar)
     status = _status(loop)
     finished = status == "finished"
@@ -91,6 +94,10 @@ def train(
         dev_cer=loop.best.cer if finished else math.nan,
         test_wer=test.wer if test else math.nan,
         test_cer=test.cer if test else math.nan,
+        dev_language_wer=loop.best.language_wer if finished else math.nan,
+        dev_language_cer=loop.best.language_cer if finished else math.nan,
+        test_language_wer=mean_wer(test.by_language) if test else math.nan,
+        test_language_cer=mean_cer(test.by_language) if test else math.nan,
         params=sum(p.numel() for p in loop.model.parameters()),
         prunable_params=prunable_params(loop.model.prunable_modules()),
         multiply_adds_per_s=loop.multiply_adds_per_s(),

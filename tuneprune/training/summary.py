@@ -1,5 +1,6 @@
 """How a run ended, in a form that other processes can be told."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,9 +10,11 @@ class RunSummary:
     """How a run ended. WER and CER are fractions; those of a run that did not finish are NaN.
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
-    measured with the weights of that step. ``multiply_adds_per_s`` is the cost of the model as it
-    is at the end, for a second of audio. ``real_time_factor`` is the wall time of the best
-    evaluation for a second of its audio; it belongs to the machine, and is NaN like error rates.
+    measured with the weights of that step. ``*_language_*`` are means over the languages of the
+    split, in which each counts alike; NaN also in summaries older than they are.
+    ``multiply_adds_per_s`` is the cost of the model as it is at the end, for a second of audio.
+    ``real_time_factor`` is the wall time of the best evaluation for a second of its audio; it
+    belongs to the machine, and is NaN like error rates.
     ``unrecovered_events`` are adaptation events after which the training loss did not come back to
     what it was; None without any event.
 
@@ -37,3 +40,7 @@ class RunSummary:
     train_s: float
     left_out_utterances: int
     checkpoint: str
+    dev_language_wer: float = math.nan
+    dev_language_cer: float = math.nan
+    test_language_wer: float = math.nan
+    test_language_cer: float = math.nan

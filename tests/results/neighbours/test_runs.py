@@ -1,11 +1,14 @@
 """What trackers are told is what the tables hold."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tuneprune.results.neighbours.runs import runs_of
-from tuneprune.results.reader import Results
+from tuneprune.results.reader import Results, open_results
+from tuneprune.results.writer import TableWriter
 
 
 def test_a_trial_is_told_with_its_settings_tags_and_numbers(
@@ -25,6 +28,19 @@ def test_a_trial_is_told_with_its_settings_tags_and_numbers(
             found[name].append((step, value))
     assert found == expected
     assert (adapted.step, adapted.summary) == (20, whole)
+
+
+def test_each_language_of_a_split_has_numbers_of_its_own(
+    tmp_path: Path, trial_writer: Callable[..., None]
+) -> None:
+    trial_writer("t1", folder="two", wers=(0.5,))
+    counts = {"substitutions": 1, "deletions": 0, "insertions": 0, "num_ref_words": 4}
+    with TableWriter(tmp_path / "two", sweep_id="s", trial_id="t1", attempt=0, seed=1) as writer:
+        for language, wer in (("fr", 0.75), ("en", 0.25)):
+            writer.add("evaluations", step=10, split="dev", language=language, wer=wer, **counts)
+    (run,) = runs_of(open_results(tmp_path / "two"))
+    found = dict(run.metrics)[10]
+    assert (found["dev/wer"], found["dev/en/wer"], found["dev/fr/wer"]) == (0.5, 0.25, 0.75)
 
 
 def test_a_run_began_so_long_before_its_end_as_it_worked(sweep: Results) -> None:

@@ -23,6 +23,10 @@ _OF_TRIALS = (
     "dev_cer",
     "test_wer",
     "test_cer",
+    "dev_language_wer",
+    "dev_language_cer",
+    "test_language_wer",
+    "test_language_cer",
     "best_step",
     "params",
     "prunable_params",
@@ -99,11 +103,22 @@ def _metrics(results: Results, trial: str) -> list[tuple[int, dict[str, float]]]
     found: dict[int, dict[str, float]] = {}
     _add(found, "train", results.steps(trial), _OF_STEPS)
     _add(found, "event", results.adaptations(trial), _OF_EVENTS)
-    evaluations = results.evaluations(trial)
-    for split in sorted(set(evaluations["split"].to_pylist())):
-        of_split = evaluations.filter(pc.equal(evaluations["split"], split))
-        _add(found, split, of_split, _OF_EVALUATIONS)
+    for rows in _each(results.evaluations(trial), "split"):
+        _add(found, rows["split"][0].as_py(), rows, _OF_EVALUATIONS)
+    for rows in _each(results.evaluations(trial, by_language=True), "split", "language"):
+        split, language = rows["split"][0].as_py(), rows["language"][0].as_py()
+        _add(found, f"{split}/{language}", rows, _OF_EVALUATIONS)
     return sorted(found.items())
+
+
+def _each(rows: pa.Table, *columns: str) -> Iterator[pa.Table]:
+    """Yield the rows that are equal in ``columns``."""
+    keys = sorted({tuple(row.values()) for row in rows.select(columns).to_pylist()})
+    for key in keys:
+        found = rows
+        for name, value in zip(columns, key, strict=True):
+            found = found.filter(pc.equal(found[name], value))
+        yield found
 
 
 def _add(

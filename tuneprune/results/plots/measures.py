@@ -65,7 +65,12 @@ def measure(results: Results, name: str, *, field: str = "metric") -> Measure:
     return Measure(name=name, label=f"{meaning} ({word}{unit})", values=values / scale)
 
 
-_RATES = {"wer": "word error rate", "cer": "character error rate"}
+_RATES = {
+    "wer": "word error rate",
+    "cer": "character error rate",
+    "language_wer": "mean word error rate of languages",
+    "language_cer": "mean character error rate of languages",
+}
 
 
 def is_numeric(kind: pa.DataType) -> bool:

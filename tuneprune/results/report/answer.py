@@ -56,7 +56,7 @@ def _best(material: Material, best: Row, candidates: Sequence[Row]) -> str:
 
 def _by(material: Material) -> str:
     metric = material.sweep.objectives[0]
-    if metric in ("dev_wer", "dev_cer"):
+    if metric.startswith("dev_"):
         return "best on dev"
     known = metric in TABLES["trials"].names
     meaning = field_note(TABLES["trials"].field(metric), "meaning") if known else metric
