@@ -21,7 +21,7 @@ from tuneprune.data.features import FeatureStore, prepare_features
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import TrainingBatches, padded_length
 
