@@ -12,11 +12,10 @@ from tuneprune.data.batching import eval_batches
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
-from tuneprune.models.frontend import encoder_frames
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.training.batches import collate
 from tuneprune.training.context import RunContext
-from tuneprune.training.prepare import labels_fit
+from tuneprune.training.prepare import utterances_fit
 from tuneprune.training.step import autocast, encode, losses
 from tuneprune.training.wer import (
     UtteranceErrors,
@@ -28,7 +27,7 @@ from tuneprune.training.wer import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC.
+    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit.
 
     ``eval_s`` is wall time, ``audio_s`` how long the utterances last.
     """
@@ -60,7 +59,7 @@ class Evaluator:
         self._config = config
         self._encoded = [labels.encode(text) for text in split.texts]
         self._frames = store.num_frames(split.ids, 1.0)
-        self._fits = labels_fit(encoder_frames(config.model.frontend, self._frames), self._encoded)
+        self._fits = utterances_fit(config.model, self._frames, self._encoded)
 
     @torch.inference_mode()
     def evaluate(self, model: SpeechModel, context: RunContext) -> Evaluation:

@@ -48,12 +48,15 @@ def export_model(checkpoint: str | Path, out: Path, model_format: ModelFormat) -
         The model's file and that of its JSON.
 
     Raises:
-        CheckpointError: not a checkpoint, or ``out`` can not be written.
+        CheckpointError: not a checkpoint, or of a transducer, or ``out`` can not be written.
         ResourceError: a package that ``onnx`` needs is not installed.
     """
     if model_format == "onnx":
         _require("onnx", "onnxscript")
     recogniser = load_model(checkpoint)
+    if recogniser.config.model.transducer is not None:
+        remedy = "is of a transducer; only CTC models are exported"
+        raise CheckpointError("checkpoint", checkpoint, remedy)
     recogniser.model.requires_grad_(False)
     num_bins = recogniser.config.features.num_bins
     write = {"torchscript": _write_torchscript, "onnx": _write_onnx}[model_format]
