@@ -14,7 +14,7 @@ from recognisers import (
 
 from tuneprune.adaptation.grow_drop_rules import event_steps
 from tuneprune.config import ModelConfig
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.structure.groups import Allocation, allocation_of
 from tuneprune.training.batches import Batch
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 from tuneprune.config import ModelConfig
 from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.errors import ResourceError
+from tuneprune.models.ctc import ctc_loss
 from tuneprune.models.dropout import dropout
 from tuneprune.models.frontend import build_frontend, valid_mask
 from tuneprune.training.batches import Batch
@@ -62,6 +63,12 @@ class PeerCtc(nn.Module):
         x_BUD = x_BUD[:, : int(num_frames_B.max())]  # torchaudio's takes no more
         x_BUD = self.encoder(dropout(x_BUD, self.rate, training=self.training), num_frames_B)
         return functional.log_softmax(self.output(x_BUD).float(), dim=-1), num_frames_B
+
+    def losses(
+        self, log_probs_BUV: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
+    ) -> Tensor:
+        """Return each utterance's negative log-likelihood [B], as of our own models."""
+        return ctc_loss(log_probs_BUV, num_frames_B, labels, num_labels_B)
 
 
 class _Torchaudio(Encoder):

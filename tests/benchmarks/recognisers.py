@@ -19,7 +19,7 @@ from tuneprune.config import (
     read_run_settings,
 )
 from tuneprune.data.batching import epoch_batches
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import Batch, collate
 from tuneprune.training.optim import build_optimizer

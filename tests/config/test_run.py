@@ -14,6 +14,12 @@ from tuneprune.config import (
 from tuneprune.errors import ConfigError
 
 BASE = {"corpus": {"path": "corpora/x"}}
+TRANSDUCER = "model.transducer={}"
+EMFORMER = (
+    "model.encoder=emformer",
+    "model.frontend={kind: stacked, channels: []}",
+    TRANSDUCER,
+)
 EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
 
 
@@ -44,6 +50,25 @@ EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
             "conv_channels has no effect on encoder 'e_branchformer'",
         ),
         (["model.merge_kernel=4"], "merge_kernel must be odd"),
+        (["model.emformer={}"], "emformer has no effect on encoder 'conformer'; leave it out"),
+        (["model.transducer.beam=0"], "model.transducer.beam = 0: must be greater than or equal"),
+        (["model.transducer.beams=2"], "beams = 2: is not a setting; did you mean beam?"),
+        (["model.transducer.joiner=product"], "joiner = 'product': must be 'sum' or 'concat'"),
+        (["model.encoder=emformer"], "encoder 'emformer' needs transducer; give it"),
+        (["model.encoder=emformer", TRANSDUCER], "needs frontend {kind: stacked, channels: []}"),
+        ([*EMFORMER, "model.conv_kernel=15"], "conv_kernel has no effect on encoder 'emformer'"),
+        ([*EMFORMER, "model.slices_per_module=8"], "slices_per_module has no effect on encoder"),
+        ([*EMFORMER, "model.num_heads=5"], "d_model must be a multiple of num_heads"),
+        ([*EMFORMER, "model.emformer.segment_frames=0"], "segment_frames = 0: must be greater"),
+        (["model.frontend.kind=stacked"], "channels must be [] for kind 'stacked'"),
+        (
+            [
+                "model.frontend={kind: stacked, channels: []}",
+                "model.d_model=130",
+                "model.num_heads=2",
+            ],
+            "d_model must be a multiple of 4, the frames that are stacked",
+        ),
         (["model.allocation=nowhere.yaml"], "allocation file can not be read"),
         (["model.allocation=[{ff1: 1}]"], "allocation has 1 blocks, num_blocks is 12"),
         (

@@ -12,7 +12,7 @@ import pytest
 
 from tuneprune.config import RunConfig, build_config
 from tuneprune.data.text import LabelSet
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.training.checkpoint import save_checkpoint
 from tuneprune.training.optim import build_optimizer
 

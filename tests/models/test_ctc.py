@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tuneprune.config import FrontendConfig, ModelConfig
 from tuneprune.errors import StructureError
-from tuneprune.models.ctc import CtcModel, build_model, ctc_loss
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel, ctc_loss
 from tuneprune.structure.groups import Allocation, allocation_of, tensors_of
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import apply_plan

@@ -52,6 +52,38 @@ def test_an_uneven_allocation_is_listed_and_unit_costs_stay_those_of_the_full_mo
     assert even["multiply_adds_per_s"] - uneven["multiply_adds_per_s"] == 25 * saved
 
 
+def test_a_transducer_has_a_joiner_for_each_frame_and_groups_as_before() -> None:
+    output = {"embedding_dim": 6, "hidden_dim": 5, "joiner_dim": 7}
+    ctc = describe_model(run(), num_labels=5, num_labels_from="option")
+    found = describe_model(run(transducer=output), num_labels=5, num_labels_from="option")
+    assert found["modules"] == ctc["modules"]
+    assert found["prunable_params"] == ctc["prunable_params"]
+    joiner = 8 * 7 + 7 * 5
+    assert found["multiply_adds_per_s"] - ctc["multiply_adds_per_s"] == 25 * (joiner - 8 * 5)
+    predictor = 5 * 6 + 4 * 5 * (6 + 5 + 2) + 2 * 6 + 2 * 5
+    biases_of_joiner = 7 + 5 * 7 + 7 + 5  # and the weight of its share of labels
+    added = predictor + joiner + biases_of_joiner
+    assert found["total_params"] - ctc["total_params"] == added - (8 * 5 + 5)
+
+
+def test_an_emformer_has_no_groups() -> None:
+    settings = {
+        "corpus": {"path": "unused"},
+        "features": {"num_bins": 9},
+        "model": {
+            "encoder": "emformer",
+            "d_model": 8,
+            "num_blocks": 2,
+            "num_heads": 2,
+            "frontend": {"kind": "stacked", "channels": []},
+            "transducer": {},
+        },
+    }
+    found = describe_model(build_config(settings), num_labels=5, num_labels_from="option")
+    assert (found["modules"], found["allocation"], found["groups"]) == ({}, [], 0)
+    assert found["prunable_params"] == 0 < found["rest_params"] == found["total_params"]
+
+
 def test_multiply_adds_of_all_parts_by_hand() -> None:
     found = describe_model(run(), num_labels=5, num_labels_from="option")
     frontend = 2 * 5 * 9 * 2 + 3 * 9 * 6 + 9 * 8

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from tuneprune.config import FrontendConfig, ModelConfig
 from tuneprune.models.block import build_module
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel
 from tuneprune.structure.gates import GroupGates, fold_gates_
 from tuneprune.structure.groups import Allocation
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tuneprune.config import FrontendConfig, ModelConfig
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel
 from tuneprune.structure.groups import tensors_of
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import Growth, apply_plan

@@ -5,7 +5,8 @@ import torch
 
 from tuneprune.adaptation import build_hook
 from tuneprune.config import GROWTH_NOISE, GrowDropConfig, ModelConfig
-from tuneprune.models.ctc import CtcModel, build_model, ctc_loss
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel, ctc_loss
 from tuneprune.structure import AdaptationPlan, tensors_of
 
 CONFORMER, E_BRANCHFORMER = "conformer", "e_branchformer"

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from tuneprune.config import FrontendConfig, ModelConfig
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import Growth, apply_plan
 from tuneprune.testing import zero_groups_

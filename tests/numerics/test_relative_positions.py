@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tuneprune.config import FrontendConfig, ModelConfig
 from tuneprune.models.attention import SelfAttention, relative_sinusoids
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel
 from tuneprune.models.slicing import Slices
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.surgery import Growth, apply_plan

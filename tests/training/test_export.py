@@ -14,7 +14,7 @@ from torch import Tensor
 from tuneprune.config import RunConfig
 from tuneprune.data.text import LabelSet
 from tuneprune.errors import CheckpointError, ResourceError
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.structure.groups import Allocation
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.checkpoint import save_checkpoint

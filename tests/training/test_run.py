@@ -8,7 +8,7 @@ import torch
 from tuneprune.config import RunConfig
 from tuneprune.data.corpus import open_corpus
 from tuneprune.errors import CheckpointError
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import tone_config

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tuneprune.config import RunConfig
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.ctc import CtcModel
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.prepare import labels_fit, prepare

@@ -76,6 +76,9 @@ def _check_scored_steps(every: int, events: Sequence[int]) -> None:
 
 def _check_moves(config: GrowDropConfig, modules: Sequence[PrunableModule]) -> None:
     """Refuse a delta that can move no group, or floors that let none of those go."""
+    if not modules:
+        remedy = "finds no groups to move in this model; an encoder of blocks has some"
+        raise ConfigError("adaptation.method", config.method, remedy)
     costs = group_costs(modules, config.cost)
     prunable = prunable_cost(modules, config.cost)
     exchange = exchange_budget(config.delta, prunable) // config.num_events

@@ -19,6 +19,7 @@ from tuneprune.config.overrides import with_overrides, with_value
 from tuneprune.config.run import RunConfig, build_config, read_run_settings
 from tuneprune.config.settings import Settings
 from tuneprune.config.training import OptimConfig, TrainingConfig
+from tuneprune.config.transducer import EmformerConfig, TransducerConfig
 from tuneprune.config.wording import as_config_error
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "METHODS",
     "Adaptation",
     "CorpusConfig",
+    "EmformerConfig",
     "FeaturesConfig",
     "FrontendConfig",
     "GrowDropConfig",
@@ -41,6 +43,7 @@ __all__ = [
     "SynthesisConfig",
     "TextConfig",
     "TrainingConfig",
+    "TransducerConfig",
     "as_config_error",
     "build_config",
     "read_run_settings",

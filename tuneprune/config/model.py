@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tuneprune.config.settings import Settings
+from tuneprune.config.transducer import EmformerConfig, TransducerConfig
 from tuneprune.errors import ConfigError
 from tuneprune.yaml_files import read_yaml
 
@@ -18,29 +19,34 @@ class FrontendConfig(Settings):
 
     ``vgg``: four 3x3 convolutions, two max-pools over time (i6_models). ``strided``: two 3x3
     convolutions of stride 2 over time and bins, about fifty times cheaper, for small models.
+    ``stacked``: no convolution; four frames, each through one linear map, side by side, so that
+    nothing is looked at but what has been heard.
     """
 
-    kind: Literal["vgg", "strided"] = "vgg"
+    kind: Literal["vgg", "strided", "stacked"] = "vgg"
     channels: tuple[int, ...] = (32, 64, 64, 32)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        need = {"vgg": 4, "strided": 2}[self.kind]
-        if len(self.channels) != need or min(self.channels) < 1:
-            raise ValueError(f"channels must be {need} positive numbers for kind '{self.kind}'")
+        need = {"vgg": 4, "strided": 2, "stacked": 0}[self.kind]
+        if len(self.channels) != need or any(channels < 1 for channels in self.channels):
+            wanted = f"{need} positive numbers" if need else "[]"
+            raise ValueError(f"channels must be {wanted} for kind '{self.kind}'")
         return self
 
 
 class ModelConfig(Settings):
-    """A CTC encoder with a width of its own for every module.
+    """An encoder with a width of its own for every module, under CTC or a transducer.
 
     ``conformer``: modules one after the other in ``module_order``. ``e_branchformer``: attention
     and convolutional gating (cgMLP) side by side, merged, between two feed-forward modules.
+    ``emformer``: torchaudio's streaming encoder, of one width and without groups, under a
+    transducer. Without ``transducer`` the output is that of CTC.
     ``allocation`` gives each module of each block its number of groups; a path to a YAML or JSON
     file that holds ``blocks: [{ff1: 4, ...}, ...]`` is read when the configuration is made.
     """
 
-    encoder: Literal["conformer", "e_branchformer"] = "conformer"
+    encoder: Literal["conformer", "e_branchformer", "emformer"] = "conformer"
     d_model: int = Field(384, ge=1)
     num_blocks: int = Field(12, ge=1)
     head_dim: int = Field(64, ge=1)
@@ -64,6 +70,10 @@ class ModelConfig(Settings):
     output_dropout: float = Field(0.0, ge=0, lt=1, description="before the output layer")
     scale_dropout_by_width: bool = True
     allocation: tuple[dict[ModuleKind, Annotated[int, Field(ge=0)]], ...] | None = None
+    transducer: TransducerConfig | None = Field(None, description="default: CTC")
+    emformer: EmformerConfig | None = Field(
+        None, description="emformer; default: that of emformer_rnnt_base"
+    )
 
     @field_validator("allocation", mode="before")
     @classmethod
@@ -78,6 +88,8 @@ class ModelConfig(Settings):
             if (getattr(self, name) or 1) % 2 == 0:
                 raise ValueError(f"{name} must be odd, so that frames stay aligned")
         self._check_encoder()
+        if self.encoder == "emformer":
+            return self
         for name, width in self._divided():
             if width % self.slices_per_module:
                 raise ValueError(f"{name} ({width}) must be a multiple of slices_per_module")
@@ -85,17 +97,28 @@ class ModelConfig(Settings):
         return self
 
     def _check_encoder(self) -> None:
-        others = {
-            "conformer": ("cgmlp_dim", "merge_kernel"),
-            "e_branchformer": ("conv_channels", "module_order"),
-        }[self.encoder]
-        for name in others:
-            if getattr(self, name) is not None:
+        for name in _WITHOUT_EFFECT[self.encoder]:
+            if getattr(self, name) != ModelConfig.model_fields[name].default:
                 raise ValueError(f"{name} has no effect on encoder '{self.encoder}'; leave it out")
+        if self.frontend.kind == "stacked" and self.d_model % 4:
+            raise ValueError("d_model must be a multiple of 4, the frames that are stacked")
+        if self.encoder == "emformer":
+            self._check_emformer()
         if self.encoder == "conformer" and sorted(self.kinds) != ["conv", "ff1", "ff2", "mhsa"]:
             raise ValueError("module_order must name ff1, conv, mhsa and ff2 once each")
         if (self.cgmlp_dim or 0) % 2:
             raise ValueError("cgmlp_dim must be even: it is two halves")
+
+    def _check_emformer(self) -> None:
+        if self.transducer is None:
+            raise ValueError("encoder 'emformer' needs transducer; give it, {} for its defaults")
+        if self.frontend.kind != "stacked":
+            raise ValueError(
+                "encoder 'emformer' needs frontend {kind: stacked, channels: []}: convolutions "
+                "would look at what has not been heard"
+            )
+        if self.d_model % self.heads:
+            raise ValueError("d_model must be a multiple of num_heads for encoder 'emformer'")
 
     def _check_allocation(self) -> None:
         if self.allocation is None:
@@ -115,7 +138,9 @@ class ModelConfig(Settings):
 
     @property
     def kinds(self) -> tuple[ModuleKind, ...]:
-        """Kinds of module of a block, in the order of the forward pass."""
+        """Kinds of module of a block, in the order of the forward pass; none of an Emformer."""
+        if self.encoder == "emformer":
+            return ()
         if self.encoder == "e_branchformer":
             return ("ff1", "mhsa", "cgmlp", "ff2")
         return self.module_order or ("ff1", "conv", "mhsa", "ff2")
@@ -148,6 +173,23 @@ class ModelConfig(Settings):
     @property
     def cgmlp_slice(self) -> int:
         return self.cgmlp_width // self.slices_per_module
+
+
+_SLICED = (
+    "positions",
+    "conv_kernel",
+    "conv_norm",
+    "slices_per_module",
+    "attention_dropout",
+    "output_dropout",
+    "scale_dropout_by_width",
+    "allocation",
+)
+_WITHOUT_EFFECT = {
+    "conformer": ("cgmlp_dim", "merge_kernel", "emformer"),
+    "e_branchformer": ("conv_channels", "module_order", "emformer"),
+    "emformer": ("cgmlp_dim", "merge_kernel", "conv_channels", "module_order", *_SLICED),
+}
 
 
 def _allocation_blocks(value: object) -> object:

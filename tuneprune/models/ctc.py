@@ -1,35 +1,21 @@
-"""The CTC recogniser: front-end, encoder, output layer; built in any allocation of groups.
+"""The CTC recogniser: an encoder of blocks under one output layer.
 
-Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width, V labels with
-the blank at index 0.
+Legend: B batch, T frames (input), U encoder frames, F mel bins, V labels with the blank at
+index 0.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tuneprune.config import ModelConfig
-from tuneprune.errors import StructureError
-from tuneprune.models.block import NO_GATES, EncoderBlock, build_module, full_groups
-from tuneprune.models.conformer import ConformerBlock
-from tuneprune.models.dropout import dropout
-from tuneprune.models.ebranchformer import EBranchformerBlock
-from tuneprune.models.frontend import build_frontend, valid_mask
-from tuneprune.structure.gates import GroupGates
-from tuneprune.structure.groups import (
-    Allocation,
-    ParameterGroup,
-    PrunableModule,
-    all_groups,
-    tensors_of,
-)
-from tuneprune.structure.plan import AdaptationPlan
-from tuneprune.structure.surgery import apply_plan
+from tuneprune.models.decode import greedy_ctc
+from tuneprune.models.encoder import BlockModel
 
 
-class CtcModel(nn.Module):
+class CtcModel(BlockModel):
     """An encoder under a CTC output layer (Graves et al. 2006).
 
     Args:
@@ -39,9 +25,6 @@ class CtcModel(nn.Module):
         groups: for each block, how many groups each kind of module has, at least one.
     """
 
-    gates: GroupGates | None
-    """Gates on what groups contribute, in the order of the groups; None at first."""
-
     def __init__(
         self,
         config: ModelConfig,
@@ -50,70 +33,30 @@ class CtcModel(nn.Module):
         num_labels: int,
         groups: Sequence[Mapping[str, int]],
     ) -> None:
-        super().__init__()
-        self.frontend = build_frontend(config.frontend, num_bins=num_bins, d_model=config.d_model)
-        self.input_dropout = config.dropout
-        build = {"conformer": ConformerBlock, "e_branchformer": EBranchformerBlock}[config.encoder]
-        self.blocks = nn.ModuleList(build(config, block) for block in groups)
-        self.output_dropout = config.output_dropout
+        super().__init__(config, num_bins=num_bins, groups=groups)
         self.output = nn.Linear(config.d_model, num_labels)
-        self.gates = None
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities [B, U, V], at least float32, and the encoder frames of each."""
-        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
-        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
-        valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
-        for block, gates in zip(self.blocks, self._gates_by_block(), strict=True):
-            x_BUD = block(x_BUD, valid_BU, gates)
-        x_BUD = dropout(x_BUD, self.output_dropout, training=self.training)
+        x_BUD, num_frames_B = self.encode(x_BTF, num_frames_B)
         logits_BUV: Tensor = self.output(x_BUD)
         if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
             logits_BUV = logits_BUV.float()
         return logits_BUV.log_softmax(dim=-1), num_frames_B
 
-    def prunable_modules(self) -> tuple[PrunableModule, ...]:
-        """Return the declared modules by layer, in running order; emptied ones have no groups."""
-        return tuple(
-            module
-            for layer, block in enumerate(self._encoder_blocks())
-            for module in block.declare(f"blocks.{layer}", layer=layer)
-        )
+    def losses(
+        self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
+    ) -> Tensor:
+        """Return each utterance's negative log-likelihood [B], as `ctc_loss` does."""
+        return ctc_loss(encoded_BUX, num_frames_B, labels, num_labels_B)
 
-    def initial_tensors(self, module: str, num_groups: int) -> dict[str, Tensor]:
-        """Return the tensors, by name, that a module of so many groups would begin training with.
-
-        They are drawn on the CPU, so that models on any device draw the same.
-        """
-        owner, _, kind = module.rpartition(".")
-        block = self.get_submodule(owner)
-        assert isinstance(block, EncoderBlock)
-        present = tensors_of(block.sliced(kind))
-        fresh = tensors_of(build_module(block.config, kind, num_groups))
-        return {f"{module}.{name}": fresh[name].detach().to(present[name]) for name in fresh}
+    def decode(self, encoded_BUX: Tensor, num_frames_B: Tensor) -> list[list[int]]:
+        """Return the labels of each utterance's best path."""
+        return greedy_ctc(encoded_BUX, num_frames_B)
 
     def frame_macs(self) -> int:
         """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
-        encoder = sum(module.frame_macs for module in self.prunable_modules())
-        merges = sum(block.merge_macs() for block in self._encoder_blocks())
-        return self.frontend.frame_macs() + encoder + merges + self.output.weight.numel()
-
-    def _encoder_blocks(self) -> Iterator[EncoderBlock]:
-        for block in self.blocks:
-            assert isinstance(block, EncoderBlock)
-            yield block
-
-    def _gates_by_block(self) -> list[Mapping[str, Tensor]]:
-        if self.gates is None:
-            return [NO_GATES] * len(self.blocks)
-        blocks = list(self._encoder_blocks())
-        sizes = [block.sliced(kind).num_groups for block in blocks for kind in block.kinds]
-        parts = iter(self.gates().split(sizes))
-        return [{kind: next(parts) for kind in block.kinds} for block in blocks]
-
-    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
-        """Return the groups of all modules, in order."""
-        return all_groups(self.prunable_modules())
+        return self.encoder_macs() + self.output.weight.numel()
 
 
 def ctc_loss(
@@ -127,59 +70,3 @@ def ctc_loss(
     return functional.ctc_loss(
         log_probs_BUV.transpose(0, 1), labels, num_frames_B, num_labels_B, reduction="none"
     )
-
-
-def build_model(
-    config: ModelConfig,
-    *,
-    num_bins: int,
-    num_labels: int,
-    seed: int,
-    allocation: Allocation | None = None,
-) -> CtcModel:
-    """Return a freshly initialised model.
-
-    The caller's random state is left as it was.
-
-    Args:
-        config: kind of encoder and sizes.
-        num_bins: mel bins of the features.
-        num_labels: outputs, the blank included.
-        seed: of the weights.
-        allocation: groups of every module; default: that of ``config``, else the uniform one.
-
-    Raises:
-        StructureError: the allocation has another number of blocks or other kinds of module.
-    """
-    groups = _groups_per_block(config, allocation)
-    at_least_one = [{kind: max(n, 1) for kind, n in block.items()} for block in groups]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        model = CtcModel(config, num_bins=num_bins, num_labels=num_labels, groups=at_least_one)
-    emptied = tuple(
-        module.groups[0].id
-        for module in model.prunable_modules()
-        if groups[module.layer][module.kind] == 0
-    )
-    if emptied:
-        apply_plan(model, model.prunable_modules(), AdaptationPlan(dropped=emptied, grown=()), None)
-    return model
-
-
-def _groups_per_block(config: ModelConfig, allocation: Allocation | None) -> list[dict[str, int]]:
-    uniform = full_groups(config)
-    if allocation is None and config.allocation is not None:
-        return [{kind: block[kind] for kind in config.kinds} for block in config.allocation]
-    if allocation is None:
-        return [dict(uniform) for _ in range(config.num_blocks)]
-    wanted = {(layer, kind) for layer in range(config.num_blocks) for kind in uniform}
-    counts = allocation.counts
-    if set(counts) != wanted:
-        layers = len({layer for layer, _ in counts})
-        raise StructureError(
-            "allocation",
-            f"{layers} blocks",
-            f"must name {sorted(uniform)} for each of "
-            f"{config.num_blocks} blocks, as the model has them",
-        )
-    return [{kind: counts[layer, kind] for kind in uniform} for layer in range(config.num_blocks)]

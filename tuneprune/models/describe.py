@@ -5,8 +5,9 @@ from typing import TypedDict
 import torch
 
 from tuneprune.config import ModelConfig, RunConfig
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
 from tuneprune.models.frontend import multiply_adds_per_s
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.cost import prunable_params
 from tuneprune.structure.groups import PrunableModule, allocation_of
 
@@ -77,7 +78,7 @@ def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) 
     )
 
 
-def _without_weights(config: RunConfig, model: ModelConfig, num_labels: int) -> CtcModel:
+def _without_weights(config: RunConfig, model: ModelConfig, num_labels: int) -> SpeechModel:
     with torch.device("meta"):
         return build_model(model, num_bins=config.features.num_bins, num_labels=num_labels, seed=0)
 

@@ -1,7 +1,7 @@
-"""Convolutional front-ends: from log-mel frames to encoder frames at a quarter of the rate.
+"""Front-ends: from log-mel frames to encoder frames at a quarter of the rate.
 
-Both zero what lies outside an utterance before every convolution, so that an output never
-depends on how far its utterance was padded.
+All zero what lies outside an utterance, before every convolution, so that an output never depends
+on how far its utterance was padded.
 
 Legend: B batch, T frames, F mel bins, C channels, D model width. A valid mask is True inside
 the utterance.
@@ -30,6 +30,8 @@ def valid_mask(num_frames_B: Tensor, length: int) -> Tensor:
 
 def build_frontend(config: FrontendConfig, *, num_bins: int, d_model: int) -> "Frontend":
     """Return the configured front-end, mapping [B, T, num_bins] to [B, T / 4, d_model]."""
+    if config.kind == "stacked":
+        return StackedFrontend(num_bins=num_bins, d_model=d_model)
     kind = {"vgg": VggFrontend, "strided": StridedFrontend}[config.kind]
     frontend: Frontend = kind(config.channels, num_bins=num_bins, d_model=d_model)
     return frontend
@@ -37,7 +39,7 @@ def build_frontend(config: FrontendConfig, *, num_bins: int, d_model: int) -> "F
 
 def encoder_frames(config: FrontendConfig, num_frames: Length) -> Length:
     """Return how many encoder frames the configured front-end makes of ``num_frames``."""
-    return num_frames // 2 // 2 if config.kind == "vgg" else _halved(_halved(num_frames))
+    return _halved(_halved(num_frames)) if config.kind == "strided" else num_frames // 2 // 2
 
 
 def multiply_adds_per_s(frame_macs: int, features: FeaturesConfig) -> int:
@@ -46,7 +48,7 @@ def multiply_adds_per_s(frame_macs: int, features: FeaturesConfig) -> int:
 
 
 class Frontend(nn.Module, ABC):
-    """Convolutions over time and bins, then a linear map, at a quarter of the frame rate."""
+    """A map of frames to encoder inputs at a quarter of their rate."""
 
     @abstractmethod
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,6 +117,25 @@ class StridedFrontend(Frontend):
         bins = _halved(self.num_bins)
         convs = 2 * bins * _filter_weights(first) + _halved(bins) * _filter_weights(second)
         return convs + self.linear.weight.numel()
+
+
+class StackedFrontend(Frontend):
+    """Four frames side by side, each through the same linear map, as in ``emformer_rnnt_base``."""
+
+    def __init__(self, *, num_bins: int, d_model: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_bins, d_model // SUBSAMPLING, bias=False)
+
+    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return encoder inputs [B, T // 4, D] and how many of them each utterance has."""
+        length = x_BTF.shape[1] // SUBSAMPLING
+        x_BTF = self.linear(x_BTF[:, : length * SUBSAMPLING])
+        num_frames_B = num_frames_B // SUBSAMPLING
+        x_BUD = x_BTF.reshape(len(x_BTF), length, -1)
+        return x_BUD * valid_mask(num_frames_B, length)[:, :, None], num_frames_B
+
+    def frame_macs(self) -> int:
+        return SUBSAMPLING * self.linear.weight.numel()
 
 
 def _filter_weights(conv: nn.Module) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from tuneprune.config import RunConfig
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.sweep.proposals import GridProposer
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
 

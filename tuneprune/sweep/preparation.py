@@ -12,10 +12,11 @@ from tuneprune.sweep.ranges import Parameter, Scalar, Values, applies, listed
 def needs_preparation(path: str) -> bool:
     """Return whether another value at ``path`` means another preparation.
 
-    Of the model only the front-end does: it decides which utterances are long enough.
+    Of the model only the front-end and the kind of output do: they decide which utterances are long
+    enough.
     """
     prepared = path.split(".")[0] in ("corpus", "features", "text") or path == "model"
-    prepared |= path.startswith("model.frontend")
+    prepared |= path.startswith(("model.frontend", "model.transducer"))
     return prepared and not path.startswith("features.spec_augment")
 
 
@@ -23,7 +24,8 @@ def preparation_of(config: RunConfig) -> str:
     """Return what runs have in common that are prepared by the same."""
     features = config.features.model_dump(mode="json", exclude={"spec_augment"})
     others = (config.corpus, config.text, config.model.frontend)
-    return json.dumps([features, *(one.model_dump(mode="json") for one in others)], sort_keys=True)
+    settings = [features, *(one.model_dump(mode="json") for one in others)]
+    return json.dumps([*settings, config.model.transducer is None], sort_keys=True)
 
 
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:

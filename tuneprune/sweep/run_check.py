@@ -9,7 +9,7 @@ import torch
 from tuneprune.adaptation import check_settings
 from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError, CorpusError, StructureError, TunepruneError
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from tuneprune.config import RunConfig, build_config
 from tuneprune.data.text import LabelSet
 from tuneprune.errors import CheckpointError, is_full_disk, unwritable
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.results.folders import sync_folder
 from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
@@ -68,7 +69,7 @@ def write_checkpoint(
     path: Path,
     *,
     step: int,
-    model: CtcModel,
+    model: SpeechModel,
     optimizer: torch.optim.Optimizer | None,
     config: RunConfig,
     labels: LabelSet,
@@ -231,7 +232,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError("checkpoint", path, f"has a damaged state.json ({error!r})") from None
 
 
-def load_model_tensors(checkpoint: Checkpoint) -> CtcModel:
+def load_model_tensors(checkpoint: Checkpoint) -> SpeechModel:
     """Return the model of a checkpoint, in the allocation and with the weights it had."""
     model = build_model(
         checkpoint.config.model,

@@ -1,25 +1,23 @@
-"""Decode a split greedily and count its errors; the work is shared by the ranks."""
+"""Decode a split and count its errors; the work is shared by the ranks."""
 
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import distributed, nn
+from torch import distributed
 
 from tuneprune.config import RunConfig
 from tuneprune.data.batching import eval_batches
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
-from tuneprune.models.ctc import ctc_loss
-from tuneprune.models.frontend import encoder_frames
-from tuneprune.training.batches import Batch, collate
+from tuneprune.models.speech_model import SpeechModel
+from tuneprune.training.batches import collate
 from tuneprune.training.context import RunContext
-from tuneprune.training.decode import greedy_ctc
 from tuneprune.training.languages import LanguageErrors, errors_by_language
-from tuneprune.training.prepare import labels_fit
-from tuneprune.training.step import recognise
+from tuneprune.training.prepare import utterances_fit
+from tuneprune.training.step import autocast, encode, losses
 from tuneprune.training.wer import (
     UtteranceErrors,
     character_error_rate,
@@ -30,7 +28,7 @@ from tuneprune.training.wer import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit CTC.
+    """What a model makes of a split. ``loss`` is nats a frame over utterances that fit.
 
     ``eval_s`` is wall time, ``audio_s`` how long the utterances last. ``by_language`` holds the
     errors of each language of the split.
@@ -64,10 +62,10 @@ class Evaluator:
         self._config = config
         self._encoded = [labels.encode(text) for text in split.texts]
         self._frames = store.num_frames(split.ids, 1.0)
-        self._fits = labels_fit(encoder_frames(config.model.frontend, self._frames), self._encoded)
+        self._fits = utterances_fit(config.model, self._frames, self._encoded)
 
     @torch.inference_mode()
-    def evaluate(self, model: nn.Module, context: RunContext) -> Evaluation:
+    def evaluate(self, model: SpeechModel, context: RunContext) -> Evaluation:
         """Decode this split; every rank returns the same whole result."""
         began = time.perf_counter()
         was_training = model.training
@@ -104,24 +102,18 @@ class Evaluator:
         )
 
     def _decode(
-        self, model: nn.Module, indices: np.ndarray, device: torch.device
+        self, model: SpeechModel, indices: np.ndarray, device: torch.device
     ) -> tuple[list[str], float, int]:
         batch = collate(
             [self._store.get(self._split.ids[i], 1.0) for i in indices],
             [self._encoded[i] for i in indices],
         )
-        precision = self._config.training.precision
-        log_probs, frames_B = recognise(model, batch, device=device, precision=precision)
-        texts = [self._labels.decode(seq) for seq in greedy_ctc(log_probs, frames_B)]
+        with autocast(device, self._config.training.precision):
+            encoded, frames_B = encode(model, batch, device)
+            texts = [self._labels.decode(found) for found in model.decode(encoded, frames_B)]
+            losses_B = losses(model, batch, encoded, frames_B)
         fits = torch.from_numpy(self._fits[indices])
-        losses_B = _losses(batch, log_probs, frames_B, device).cpu()[fits]
-        return texts, float(losses_B.sum()), int(frames_B.cpu()[fits].sum())
-
-
-def _losses(
-    batch: Batch, log_probs: torch.Tensor, frames_B: torch.Tensor, device: torch.device
-) -> torch.Tensor:
-    return ctc_loss(log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device))
+        return texts, float(losses_B.cpu()[fits].sum()), int(frames_B.cpu()[fits].sum())
 
 
 Part = tuple[dict[int, str], float, int]

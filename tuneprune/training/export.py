@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tuneprune.data.corpus import write_beside
 from tuneprune.errors import CheckpointError, ResourceError
-from tuneprune.models.ctc import CtcModel
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.groups import allocation_of
 from tuneprune.training.recogniser import Recogniser, load_model
 
@@ -48,12 +48,15 @@ def export_model(checkpoint: str | Path, out: Path, model_format: ModelFormat) -
         The model's file and that of its JSON.
 
     Raises:
-        CheckpointError: not a checkpoint, or ``out`` can not be written.
+        CheckpointError: not a checkpoint, or of a transducer, or ``out`` can not be written.
         ResourceError: a package that ``onnx`` needs is not installed.
     """
     if model_format == "onnx":
         _require("onnx", "onnxscript")
     recogniser = load_model(checkpoint)
+    if recogniser.config.model.transducer is not None:
+        remedy = "is of a transducer; only CTC models are exported"
+        raise CheckpointError("checkpoint", checkpoint, remedy)
     recogniser.model.requires_grad_(False)
     num_bins = recogniser.config.features.num_bins
     write = {"torchscript": _write_torchscript, "onnx": _write_onnx}[model_format]
@@ -71,7 +74,7 @@ def export_model(checkpoint: str | Path, out: Path, model_format: ModelFormat) -
     return out, beside
 
 
-def _write_torchscript(model: CtcModel, num_bins: int, path: Path) -> None:
+def _write_torchscript(model: SpeechModel, num_bins: int, path: Path) -> None:
     example = _example(_TRACED_WITH, num_bins)
     with _quiet():
         traced = torch.jit.trace(model, example, check_trace=False)  # type: ignore[no-untyped-call]
@@ -79,7 +82,7 @@ def _write_torchscript(model: CtcModel, num_bins: int, path: Path) -> None:
         path.write_bytes(traced.save_to_buffer())
 
 
-def _write_onnx(model: CtcModel, num_bins: int, path: Path) -> None:
+def _write_onnx(model: SpeechModel, num_bins: int, path: Path) -> None:
     batch, time = torch.export.Dim("batch"), torch.export.Dim("time")
     with _quiet():
         program = torch.onnx.export(
@@ -98,7 +101,7 @@ def _write_onnx(model: CtcModel, num_bins: int, path: Path) -> None:
 
 @torch.no_grad()
 def _check_lengths(
-    model: CtcModel, traced: Callable[..., tuple[Tensor, Tensor]], *, num_bins: int
+    model: SpeechModel, traced: Callable[..., tuple[Tensor, Tensor]], *, num_bins: int
 ) -> None:
     """Make sure that the trace has kept no length; torch.export, behind ONNX, does so by itself."""
     for num_frames in ([16], [77, 40, 9]):

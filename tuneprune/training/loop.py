@@ -13,8 +13,9 @@ import torch
 
 from tuneprune.adaptation import build_hook
 from tuneprune.config import RunConfig
-from tuneprune.models.ctc import CtcModel, build_model
+from tuneprune.models.build import build_model
 from tuneprune.models.frontend import multiply_adds_per_s
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.schedules import evaluation_steps
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.checkpoint import (
@@ -402,7 +403,7 @@ class TrainingLoop:
         self.unrecovered_events = start.progress["unrecovered_events"]
 
 
-def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> CtcModel:
+def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> SpeechModel:
     if start is not None:
         return load_model_tensors(start)
     return build_model(

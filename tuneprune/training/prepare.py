@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from tuneprune.adaptation import check_settings, load_plugins
-from tuneprune.config import RunConfig
+from tuneprune.config import ModelConfig, RunConfig
 from tuneprune.data.checks import require_sound
 from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
 from tuneprune.data.features import FeatureStore, prepare_features
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
-from tuneprune.models.ctc import build_model
+from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import TrainingBatches
 from tuneprune.training.order import padded_length
@@ -129,6 +129,22 @@ def labels_fit(frames: NDArray[np.integer], labels: list[list[int]]) -> NDArray[
     return frames >= np.asarray(needed)
 
 
+def utterances_fit(
+    model: ModelConfig, num_frames: NDArray[np.int32], labels: list[list[int]]
+) -> NDArray[np.bool_]:
+    """Return where a model has a way to output an utterance's labels.
+
+    A transducer outputs any number of labels in a frame: one frame is enough.
+
+    Args:
+        model: its front-end decides how many encoder frames there are.
+        num_frames: of the features of each utterance.
+        labels: of each utterance.
+    """
+    frames = encoder_frames(model.frontend, num_frames)
+    return labels_fit(frames, labels) if model.transducer is None else frames >= 1
+
+
 class Lengths(Protocol):
     """Lengths of utterances in frames: of stored features, or as a corpus states them."""
 
@@ -137,7 +153,7 @@ class Lengths(Protocol):
 
 
 def long_enough(split: Split, labels: LabelSet, store: Lengths, config: RunConfig) -> Split:
-    """Return the utterances for which CTC has a path at every speed.
+    """Return the utterances for which the model has a way to their labels at every speed.
 
     Raises:
         CorpusError: there are none.
@@ -146,7 +162,7 @@ def long_enough(split: Split, labels: LabelSet, store: Lengths, config: RunConfi
     fits = np.ones(len(encoded), dtype=bool)
     for speed in config.features.speed_factors:
         frames = store.num_frames(split.ids, speed)
-        fits &= labels_fit(encoder_frames(config.model.frontend, frames), encoded)
+        fits &= utterances_fit(config.model, frames, encoded)
     if not fits.any():
         raise CorpusError(
             "corpus.train_split",

@@ -23,12 +23,11 @@ from tuneprune.data.log_mel import log_mel
 from tuneprune.data.text import LabelSet
 from tuneprune.data.torchaudio_door import load_torchaudio
 from tuneprune.errors import CheckpointError, CorpusError
-from tuneprune.models.ctc import CtcModel
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.gates import fold_gates_
 from tuneprune.training.batches import collate
 from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, read_checkpoint
-from tuneprune.training.decode import greedy_ctc
-from tuneprune.training.step import recognise
+from tuneprune.training.step import autocast, encode
 
 RECORDINGS_AT_A_TIME = 1024
 """Features of so many recordings are held in memory: 0.3 GB for 10 s each and 80 mel bins."""
@@ -40,13 +39,12 @@ class Recogniser:
     """A model ready to recognise, on whatever device its parameters are moved to.
 
     Args:
-        model: in evaluation mode and without gates; features [B, T, F] and their lengths [B] in,
-            log-probabilities and encoder frames out.
+        model: in evaluation mode and without gates.
         labels: what the model's outputs stand for.
         config: the run that it was trained in.
     """
 
-    model: CtcModel
+    model: SpeechModel
     labels: LabelSet
     config: RunConfig
 
@@ -127,9 +125,9 @@ class Recogniser:
     def _decode(self, features: Sequence[Tensor]) -> Iterable[str]:
         device = next(self.model.parameters()).device
         batch = collate(features, [[]] * len(features))
-        precision = self.config.training.precision
-        log_probs, frames_B = recognise(self.model, batch, device=device, precision=precision)
-        return map(self.labels.decode, greedy_ctc(log_probs, frames_B))
+        with autocast(device, self.config.training.precision):
+            found = self.model.decode(*encode(self.model, batch, device))
+        return map(self.labels.decode, found)
 
 
 def load_model(checkpoint: str | Path) -> Recogniser:

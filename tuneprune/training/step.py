@@ -1,15 +1,15 @@
 """The random state of a training step, and its forward and backward passes.
 
-Legend: B batch, U encoder frames, V labels.
+Legend: B batch, U encoder frames, X whatever the model's output works from.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tuneprune.models.ctc import ctc_loss
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.training.batches import Batch
 
 
@@ -28,23 +28,30 @@ def _draw_seed(*place: int) -> int:
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
 
 
-def recognise(
-    model: nn.Module, batch: Batch, *, device: torch.device, precision: str
-) -> tuple[Tensor, Tensor]:
-    """Return a batch's log-probabilities [B, U, V] and encoder frames [B], both on ``device``.
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a model runs.
 
     Args:
+        device: where the model is.
         precision: ``bfloat16`` makes the matrix products in that; ``float32`` does not.
     """
-    features_BTF, frames_B = batch.features_BTF.to(device), batch.num_frames_B.to(device)
-    enabled = precision == "bfloat16"
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-        log_probs_BUV, frames_B = model(features_BTF, frames_B)
-    return log_probs_BUV, frames_B
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def encode(model: SpeechModel, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what the model's output works from [B, U, X] and encoder frames [B]."""
+    encoded_BUX, frames_B = model(batch.features_BTF.to(device), batch.num_frames_B.to(device))
+    return encoded_BUX, frames_B
+
+
+def losses(model: SpeechModel, batch: Batch, encoded_BUX: Tensor, frames_B: Tensor) -> Tensor:
+    """Return the loss [B] of each utterance of a batch that `encode` encoded."""
+    labels, num_labels_B = (t.to(frames_B.device) for t in (batch.labels, batch.num_labels_B))
+    return model.losses(encoded_BUX, frames_B, labels, num_labels_B)
 
 
 def backward(
-    model: nn.Module,
+    model: SpeechModel,
     batches: Sequence[Batch],
     *,
     encoder_frames: int,
@@ -53,15 +60,13 @@ def backward(
 ) -> Tensor:
     """Leave in ``.grad`` this rank's part of the gradient; return its part of the loss.
 
-    The loss is the summed CTC loss over the ``encoder_frames`` of the global batch, in nats a
+    The loss is that of all utterances over the ``encoder_frames`` of the global batch, in nats a
     frame. Parts add up to loss and gradient of the global batch, however it is shared out.
     """
     total = torch.zeros((), device=device)
     for batch in batches:
-        log_probs, frames_B = recognise(model, batch, device=device, precision=precision)
-        loss_B = ctc_loss(
-            log_probs, frames_B, batch.labels.to(device), batch.num_labels_B.to(device)
-        )
+        with autocast(device, precision):
+            loss_B = losses(model, batch, *encode(model, batch, device))
         loss = batch.weight * loss_B.sum() / encoder_frames
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from tuneprune.training.decode import greedy_ctc
+from tuneprune.models.decode import greedy_ctc
 
 
 def path_scores(*paths, num_labels=4):

@@ -1,0 +1,131 @@
+"""The encoder of blocks that grow and drop groups, and what every model on top of it shares.
+
+Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from tuneprune.config import ModelConfig
+from tuneprune.errors import StructureError
+from tuneprune.models.block import NO_GATES, EncoderBlock, build_module, full_groups
+from tuneprune.models.conformer import ConformerBlock
+from tuneprune.models.dropout import dropout
+from tuneprune.models.ebranchformer import EBranchformerBlock
+from tuneprune.models.frontend import build_frontend, valid_mask
+from tuneprune.models.speech_model import SpeechModel
+from tuneprune.structure.groups import Allocation, PrunableModule, tensors_of
+from tuneprune.structure.plan import AdaptationPlan
+from tuneprune.structure.surgery import apply_plan
+
+
+class BlockModel(SpeechModel):
+    """A front-end and encoder blocks, built in any allocation of groups, under some output.
+
+    They are attributes of the model itself, so that tensors and groups have the same names
+    whatever the output.
+
+    Args:
+        config: sizes; its allocation is left to `groups_per_block`.
+        num_bins: mel bins of the features.
+        groups: for each block, how many groups each kind of module has, at least one.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, num_bins: int, groups: Sequence[Mapping[str, int]]
+    ) -> None:
+        super().__init__()
+        self.frontend = build_frontend(config.frontend, num_bins=num_bins, d_model=config.d_model)
+        self.input_dropout = config.dropout
+        build = {"conformer": ConformerBlock, "e_branchformer": EBranchformerBlock}[config.encoder]
+        self.blocks = nn.ModuleList(build(config, block) for block in groups)
+        self.output_dropout = config.output_dropout
+        self.gates = None
+
+    def encode(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the output layers get, [B, U, D], and the encoder frames of each."""
+        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
+        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
+        valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
+        for block, gates in zip(self.blocks, self._gates_by_block(), strict=True):
+            x_BUD = block(x_BUD, valid_BU, gates)
+        return dropout(x_BUD, self.output_dropout, training=self.training), num_frames_B
+
+    def prunable_modules(self) -> tuple[PrunableModule, ...]:
+        """Return the declared modules by layer, in running order; emptied ones have no groups."""
+        return tuple(
+            module
+            for layer, block in enumerate(self._encoder_blocks())
+            for module in block.declare(f"blocks.{layer}", layer=layer)
+        )
+
+    def initial_tensors(self, module: str, num_groups: int) -> dict[str, Tensor]:
+        """Return the tensors, by name, that a module of so many groups would begin training with.
+
+        They are drawn on the CPU, so that models on any device draw the same.
+        """
+        owner, _, kind = module.rpartition(".")
+        block = self.get_submodule(owner)
+        assert isinstance(block, EncoderBlock)
+        present = tensors_of(block.sliced(kind))
+        fresh = tensors_of(build_module(block.config, kind, num_groups))
+        return {f"{module}.{name}": fresh[name].detach().to(present[name]) for name in fresh}
+
+    def encoder_macs(self) -> int:
+        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
+        encoder = sum(module.frame_macs for module in self.prunable_modules())
+        merges = sum(block.merge_macs() for block in self._encoder_blocks())
+        return self.frontend.frame_macs() + encoder + merges
+
+    def _encoder_blocks(self) -> Iterator[EncoderBlock]:
+        for block in self.blocks:
+            assert isinstance(block, EncoderBlock)
+            yield block
+
+    def _gates_by_block(self) -> list[Mapping[str, Tensor]]:
+        if self.gates is None:
+            return [NO_GATES] * len(self.blocks)
+        blocks = list(self._encoder_blocks())
+        sizes = [block.sliced(kind).num_groups for block in blocks for kind in block.kinds]
+        parts = iter(self.gates().split(sizes))
+        return [{kind: next(parts) for kind in block.kinds} for block in blocks]
+
+
+def empty_modules_(model: BlockModel, groups: Sequence[Mapping[str, int]]) -> None:
+    """Drop the only group of the modules that are to have none: nothing is built that small."""
+    emptied = tuple(
+        module.groups[0].id
+        for module in model.prunable_modules()
+        if groups[module.layer][module.kind] == 0
+    )
+    if emptied:
+        apply_plan(model, model.prunable_modules(), AdaptationPlan(dropped=emptied, grown=()), None)
+
+
+def groups_per_block(config: ModelConfig, allocation: Allocation | None) -> list[dict[str, int]]:
+    """Return how many groups each kind of module has in each block.
+
+    Args:
+        config: kinds and number of blocks; its own allocation counts where none is given.
+        allocation: default: that of ``config``, else the uniform one.
+
+    Raises:
+        StructureError: the allocation has another number of blocks or other kinds of module.
+    """
+    uniform = full_groups(config)
+    if allocation is None and config.allocation is not None:
+        return [{kind: block[kind] for kind in config.kinds} for block in config.allocation]
+    if allocation is None:
+        return [dict(uniform) for _ in range(config.num_blocks)]
+    wanted = {(layer, kind) for layer in range(config.num_blocks) for kind in uniform}
+    counts = allocation.counts
+    if set(counts) != wanted:
+        layers = len({layer for layer, _ in counts})
+        raise StructureError(
+            "allocation",
+            f"{layers} blocks",
+            f"must name {sorted(uniform)} for each of "
+            f"{config.num_blocks} blocks, as the model has them",
+        )
+    return [{kind: counts[layer, kind] for kind in uniform} for layer in range(config.num_blocks)]

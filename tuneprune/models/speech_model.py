@@ -1,0 +1,62 @@
+"""What training, evaluation and checkpoints ask of a recogniser, whatever its output is.
+
+Legend: B batch, T frames (input), U encoder frames, F mel bins, X whatever an output works from.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from tuneprune.structure.gates import GroupGates
+from tuneprune.structure.groups import ParameterGroup, PrunableModule, all_groups
+
+
+class SpeechModel(nn.Module, ABC):
+    """An encoder under an output that has a loss and finds labels.
+
+    One pass of the encoder, which `forward` is, serves both `losses` and `decode`. All three run
+    under the same autocast.
+    """
+
+    gates: GroupGates | None
+    """Gates on what groups contribute, in the order of the groups; None at first."""
+
+    @abstractmethod
+    def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the output works from, [B, U, X], and the encoder frames of each."""
+
+    @abstractmethod
+    def losses(
+        self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
+    ) -> Tensor:
+        """Return each utterance's negative log-likelihood [B], at least float32, in nats.
+
+        Args:
+            encoded_BUX: what `forward` returned.
+            num_frames_B: encoder frames of each, as it returned them.
+            labels: those of all utterances, one after the other.
+            num_labels_B: how many of them each has.
+        """
+
+    @abstractmethod
+    def decode(self, encoded_BUX: Tensor, num_frames_B: Tensor) -> list[list[int]]:
+        """Return the labels found in each utterance, from what `forward` returned."""
+
+    @abstractmethod
+    def prunable_modules(self) -> tuple[PrunableModule, ...]:
+        """Return the declared modules by layer, in running order; emptied ones have no groups."""
+
+    @abstractmethod
+    def initial_tensors(self, module: str, num_groups: int) -> dict[str, Tensor]:
+        """Return the tensors, by name, that a module of so many groups would begin training with.
+
+        They are drawn on the CPU, so that models on any device draw the same.
+        """
+
+    @abstractmethod
+    def frame_macs(self) -> int:
+        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
+
+    def parameter_groups(self) -> tuple[ParameterGroup, ...]:
+        """Return the groups of all modules, in order."""
+        return all_groups(self.prunable_modules())
