@@ -79,7 +79,10 @@ EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
         ([EVENT, "adaptation.cost=module_share"], "budget: reference only"),
         (["adaptation={delta: 0.1}"], "adaptation.method = None: must be given"),
         (["adaptation.method=dmao"], "adaptation.method = 'dmao': must be 'none' or 'grow_drop'"),
-        (["adaptation.method='dmao:'"], "must be 'none' or 'grow_drop' or 'module:Class'"),
+        (
+            ["adaptation.method='dmao:'"],
+            "must be 'none' or 'grow_drop' or 'adaptive_mask' or 'module:Class'",
+        ),
         (["adaptation={method: 'a:B', delta: 1}"], "not a setting; known here: method, settings"),
         (["adaptation={method: 'a:B', settings: 3}"], "adaptation.settings = 3: must be a valid"),
         ([EVENT, "adaptation.scorer=my.score"], "or 'learnable', or a class as module:Class"),

@@ -7,16 +7,28 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from tuneprune.adaptation.adaptive_mask import AdaptiveMask
+from tuneprune.adaptation.adaptive_mask_rules import (
+    InitialMasks,
+    begin_step,
+    check_adaptive_mask,
+)
 from tuneprune.adaptation.base import (
+    NOTHING_MASKED,
     AdaptationEvent,
     AdaptationHook,
+    Event,
     GroupFate,
+    Masking,
     NoHook,
 )
 from tuneprune.adaptation.events import describe_event, fates_of
 from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.adaptation.grow_drop_checks import check_grow_drop
-from tuneprune.adaptation.grow_drop_rules import event_steps, observation_of
+from tuneprune.adaptation.grow_drop_rules import event_steps as grow_drop_steps
+from tuneprune.adaptation.grow_drop_rules import observation_of
+from tuneprune.adaptation.mask_event import MaskEvent
+from tuneprune.adaptation.mask_times import EVERYBODY
 from tuneprune.adaptation.observing import NOTHING_MORE, Observation, Watch, Watching
 from tuneprune.adaptation.plugin import (
     AdaptationMethod,
@@ -25,18 +37,36 @@ from tuneprune.adaptation.plugin import (
     load_method,
 )
 from tuneprune.adaptation.scorers import load_scorer
-from tuneprune.config import LEARNABLE, Adaptation, GrowDropConfig, NoAdaptation, PluginMethod
-from tuneprune.plugins import is_plugin, source_fingerprint
+from tuneprune.adaptation.stored_masks import StoredMasking, read_masks
+from tuneprune.config import (
+    LEARNABLE,
+    Adaptation,
+    AdaptiveMaskConfig,
+    GrowDropConfig,
+    NoAdaptation,
+    PluginMethod,
+)
+from tuneprune.plugins import is_plugin, load_plugin, source_fingerprint
+from tuneprune.sparsity_schedules import SparsitySchedule
 from tuneprune.structure.groups import PrunableModule
+from tuneprune.structure.maskable import MaskableWeight
 
 __all__ = [
+    "EVERYBODY",
+    "NOTHING_MASKED",
     "AdaptationEvent",
     "AdaptationHook",
     "AdaptationMethod",
+    "AdaptiveMask",
+    "Event",
     "GroupFate",
     "GrowDrop",
+    "InitialMasks",
+    "MaskEvent",
+    "Masking",
     "NoHook",
     "Observation",
+    "StoredMasking",
     "Watch",
     "Watching",
     "adopted_state",
@@ -46,7 +76,9 @@ __all__ = [
     "event_steps",
     "fates_of",
     "load_plugins",
+    "masking_of",
     "observation_of",
+    "read_masks",
     "training_before_events",
 ]
 
@@ -68,11 +100,37 @@ def load_plugins(config: Adaptation) -> dict[str, str]:
             named[name] = type(load_scorer(name, field="adaptation.watch"))
         if config.scorer != LEARNABLE:
             named[config.scorer] = type(load_scorer(config.scorer))
+    elif isinstance(config, AdaptiveMaskConfig) and is_plugin(config.schedule.kind):
+        protocol: Any = SparsitySchedule
+        field = "adaptation.schedule.kind"
+        named[config.schedule.kind] = load_plugin(field, config.schedule.kind, protocol)
     return {name: source_fingerprint(one) for name, one in named.items() if is_plugin(name)}
 
 
+def event_steps(config: Adaptation, total_steps: int) -> tuple[int, ...]:
+    """Return the steps of the events up to which a run is like others of its trunk, in order.
+
+    Of masks that is the first: what is decided later is for a run with these very settings. Of a
+    plug-in none is known.
+
+    Args:
+        config: settings of the method.
+        total_steps: optimizer steps of the whole run.
+    """
+    if isinstance(config, GrowDropConfig):
+        return grow_drop_steps(config, total_steps)
+    if isinstance(config, AdaptiveMaskConfig):
+        return (begin_step(config, total_steps),)
+    return ()
+
+
 def check_settings(
-    config: Adaptation, modules: Sequence[PrunableModule], total_steps: int | None
+    config: Adaptation,
+    modules: Sequence[PrunableModule],
+    total_steps: int | None,
+    *,
+    weights: Sequence[MaskableWeight],
+    languages: Sequence[str] | None = None,
 ) -> None:
     """Refuse settings that do not suit this model and length of training, before it begins.
 
@@ -81,12 +139,16 @@ def check_settings(
         modules: what the model is made of before training.
         total_steps: optimizer steps of the whole run; None: not known, and only what needs no
             length is looked at, which of a plug-in is nothing.
+        weights: what of the model can be masked.
+        languages: of each step; None where they mix.
 
     Raises:
         ConfigError: naming the setting and what would do.
     """
     if isinstance(config, GrowDropConfig):
         check_grow_drop(config, modules, total_steps=total_steps)
+    elif isinstance(config, AdaptiveMaskConfig):
+        check_adaptive_mask(config, weights, total_steps=total_steps, languages=languages)
     elif isinstance(config, PluginMethod) and total_steps is not None:
         check_plugin_method(config, modules, total_steps=total_steps)
 
@@ -110,14 +172,15 @@ def adopted_state(
     """Return the hook's state of a run that goes on from where another one of its history is.
 
     What events have done to the model is shared; how they were decided is a run's own. Of a
-    plug-in all is shared, for then all settings are.
+    plug-in, and of masks, all is shared, for then all settings are.
 
     Args:
         config: of the run.
         own: its hook's last state, if it has any.
         theirs: that of the other run.
     """
-    if isinstance(config, PluginMethod):
+    shares_all = isinstance(config, PluginMethod | AdaptiveMaskConfig)
+    if shares_all and theirs.get("method") != "none":
         return dict(theirs)
     return {**(own or {"method": "none"}), "observed": theirs["observed"]}
 
@@ -130,15 +193,39 @@ def build_hook(
     total_steps: int,
     seed: int,
     watch: Watch = NOTHING_MORE,
+    languages: Sequence[str] | None = None,
+    masks: InitialMasks | None = None,
 ) -> AdaptationHook:
     """Return the hook that the settings ask for, over a bare model and its optimizer.
 
     Args:
+        config: settings of the method.
+        model: bare, on its device.
+        optimizer: of its parameters.
+        total_steps: optimizer steps of the whole run.
+        seed: of whatever is drawn.
         watch: scores that it takes for other runs, beside its own.
+        languages: of each step; None where they mix.
+        masks: to begin with, if ``masks_from`` names any.
     """
     if isinstance(config, NoAdaptation):
         return Watching(model, watch) if watch.observations else NoHook()
     if isinstance(config, PluginMethod):
         assert not watch.observations, "no other run has the history of a plug-in's"
         return PluginHook(config, model, optimizer, total_steps=total_steps, seed=seed)
+    if isinstance(config, AdaptiveMaskConfig):
+        return AdaptiveMask(
+            model,
+            optimizer,
+            config,
+            total_steps=total_steps,
+            languages=languages,
+            initial=masks,
+            watch=watch,
+        )
     return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)
+
+
+def masking_of(hook: AdaptationHook) -> Masking:
+    """Return what a hook does to the weights of each step; most hooks do nothing."""
+    return hook if isinstance(hook, AdaptiveMask) else NOTHING_MASKED

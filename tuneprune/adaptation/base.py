@@ -4,13 +4,55 @@ One method, one file beside this one; what an event did is a value, recorded by 
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from torch import Tensor
 
 from tuneprune.structure.groups import GroupId
 from tuneprune.structure.plan import AdaptationPlan
 
 Fate = Literal["kept", "dropped", "grown"]
+
+
+class Plan(Protocol):
+    """What a method has decided, before it is applied."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes."""
+
+    def fingerprint(self) -> str:
+        """Return what is equal on two ranks exactly if their plans are."""
+
+
+class Event(Protocol):
+    """What the training loop must know of a plan that was applied."""
+
+    @property
+    def event(self) -> int:
+        """Number of the event in the run, from 0."""
+
+    @property
+    def step(self) -> int:
+        """Finished optimizer steps when it was applied."""
+
+    @property
+    def plan(self) -> Plan:
+        """The decision."""
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether the model is another one now, whose loss must recover and whose best is new."""
+
+    @property
+    def outcome(self) -> str:
+        """Equal for two events of runs with one history exactly if they have one after it too."""
+
+    @property
+    def sentence(self) -> str:
+        """What has happened, for whoever looks on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +110,19 @@ class AdaptationEvent:
     outcome: str
     watched: Mapping[str, tuple[GroupFate, ...]]
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether anything has changed."""
+        return not self.plan.is_empty
+
+    @property
+    def sentence(self) -> str:
+        """What has happened, for whoever looks on."""
+        return (
+            f"dropped {len(self.plan.dropped)} groups, grew {len(self.plan.grown)}; "
+            f"parameters {self.params_before:,} -> {self.params_after:,}"
+        )
+
 
 class AdaptationHook(Protocol):
     """A method, as the training loop sees it.
@@ -75,7 +130,7 @@ class AdaptationHook(Protocol):
     ``step`` is always the number of finished optimizer steps: 0 before the first. In every
     step the loop calls ``observe(step)``, then steps the optimizer, then calls
     ``propose(step + 1)``; if that returns a plan, it lets the ranks compare fingerprints and
-    calls ``apply`` on each.
+    calls ``apply`` on each. ``propose(0)`` is called once, before the first step.
     """
 
     def observe(self, step: int) -> None:
@@ -85,14 +140,14 @@ class AdaptationHook(Protocol):
         """
         ...
 
-    def propose(self, step: int) -> AdaptationPlan | None:
-        """Return what is to be done now, or None; a pure function of the hook's state.
+    def propose(self, step: int) -> Any:
+        """Return the `Plan` of what is to be done now, or None; a pure function of the state.
 
         An empty plan is an event at which nothing changes.
         """
         ...
 
-    def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
+    def apply(self, plan: Any, step: int) -> Event:
         """Change model and optimizer as proposed, or, on an error, nothing at all."""
         ...
 
@@ -129,3 +184,59 @@ class NoHook:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
+
+
+class Masking(Protocol):
+    """What a method does to weights within a step, as the training loop sees it.
+
+    A step runs forward and backward passes under ``weights``; when gradients are reduced over
+    ranks, ``take_gradients`` comes before their norm; ``updated`` comes after the optimizer.
+    """
+
+    @property
+    def is_per_language(self) -> bool:
+        """Whether weights differ with the language, so that a batch must be of one."""
+
+    @property
+    def masked_params(self) -> int:
+        """Parameters that act for no language."""
+
+    def weights(self, language: str | None) -> AbstractContextManager[None]:
+        """Return a context in which the model's weights are those of a language."""
+
+    def take_gradients(self, step: int, language: str | None) -> None:
+        """Read the gradients of a step, and leave of them what the update is to see."""
+
+    def updated(self) -> None:
+        """Undo what the update has done to what it must leave as it is."""
+
+    def tensors(self, *, to_go_on: bool) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold; with ``to_go_on``, also what training on needs."""
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from ``tensors``; there are none where nothing was masked yet."""
+
+
+class NothingMasked:
+    """Every weight is as it is stored."""
+
+    is_per_language = False
+    masked_params = 0
+
+    def weights(self, language: str | None) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def take_gradients(self, step: int, language: str | None) -> None:
+        pass
+
+    def updated(self) -> None:
+        pass
+
+    def tensors(self, *, to_go_on: bool) -> dict[str, Tensor]:
+        return {}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        pass
+
+
+NOTHING_MASKED = NothingMasked()

@@ -47,6 +47,14 @@ class AdaptationMethod(AdaptationHook, Protocol):
         """
         ...
 
+    def propose(self, step: int) -> AdaptationPlan | None:
+        """Return what is to be done now, or None; see `AdaptationHook`."""
+        ...
+
+    def apply(self, plan: AdaptationPlan, step: int) -> AdaptationEvent:
+        """Change model and optimizer as proposed, or, on an error, nothing at all."""
+        ...
+
     @classmethod
     def check_settings(
         cls,
@@ -120,7 +128,7 @@ class PluginHook:
     ) -> None:
         self._name = config.method
         make = load_method(config)
-        self._hook: AdaptationHook = make(
+        self._hook: AdaptationMethod = make(
             model, optimizer, total_steps=total_steps, seed=seed, settings=_copied(config)
         )
 

@@ -12,6 +12,7 @@ from tuneprune.config.adaptation import (
     NoAdaptation,
     PluginMethod,
 )
+from tuneprune.config.adaptive_mask import AdaptiveMaskConfig, SparsityScheduleConfig
 from tuneprune.config.corpus import CorpusConfig, SynthesisConfig
 from tuneprune.config.features import FeaturesConfig, SpecAugmentConfig, TextConfig
 from tuneprune.config.model import FrontendConfig, ModelConfig, ModuleKind
@@ -27,6 +28,7 @@ __all__ = [
     "LEARNABLE",
     "METHODS",
     "Adaptation",
+    "AdaptiveMaskConfig",
     "CorpusConfig",
     "EmformerConfig",
     "FeaturesConfig",
@@ -39,6 +41,7 @@ __all__ = [
     "PluginMethod",
     "RunConfig",
     "Settings",
+    "SparsityScheduleConfig",
     "SpecAugmentConfig",
     "SynthesisConfig",
     "TextConfig",

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
+from tuneprune.config.adaptive_mask import AdaptiveMaskConfig
+from tuneprune.config.names import one_of
 from tuneprune.config.settings import AtLeastOne, Fraction, OpenFraction, Settings
 from tuneprune.plugins import is_plugin
 
@@ -18,21 +20,8 @@ LEARNABLE = "learnable"
 PASSIVE_SCORERS = ("magnitude", "gradient", "taylor")
 
 
-def _one_of(*names: str) -> AfterValidator:
-    """Return what refuses any other name that is not a plug-in's; it imports none."""
-    *first, last = map(repr, names)
-    known = f"{', '.join(first)} or {last}"
-
-    def check(name: str) -> str:
-        if name not in names and not is_plugin(name):
-            raise ValueError(f"must be {known}, or a class as module:Class")
-        return name
-
-    return AfterValidator(check)
-
-
-PassiveScorer = Annotated[str, _one_of(*PASSIVE_SCORERS)]
-AnyScorer = Annotated[str, _one_of(*PASSIVE_SCORERS, LEARNABLE)]
+PassiveScorer = Annotated[str, one_of(*PASSIVE_SCORERS)]
+AnyScorer = Annotated[str, one_of(*PASSIVE_SCORERS, LEARNABLE)]
 
 
 class NoAdaptation(Settings):
@@ -157,6 +146,7 @@ class PluginMethod(Settings):
 METHODS: dict[str, type[Settings]] = {
     "none": NoAdaptation,
     "grow_drop": GrowDropConfig,
+    "adaptive_mask": AdaptiveMaskConfig,
     "module:Class": PluginMethod,
 }
 
@@ -172,6 +162,7 @@ def _method_of(value: Any) -> str | None:
 Adaptation = Annotated[
     Annotated[NoAdaptation, Tag("none")]
     | Annotated[GrowDropConfig, Tag("grow_drop")]
+    | Annotated[AdaptiveMaskConfig, Tag("adaptive_mask")]
     | Annotated[PluginMethod, Tag("module:Class")],
     Discriminator(_method_of),
 ]

@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field
 
 from tuneprune.config.adaptation import Adaptation, NoAdaptation
+from tuneprune.config.adaptive_mask import AdaptiveMaskConfig
 from tuneprune.config.corpus import CorpusConfig
 from tuneprune.config.features import FeaturesConfig, TextConfig
 from tuneprune.config.model import ModelConfig
@@ -59,6 +60,12 @@ def build_config(settings: Mapping[str, Any]) -> RunConfig:
         ConfigError: the first thing wrong, naming field, value and what is allowed.
     """
     try:
-        return RunConfig.model_validate(settings)
+        config = RunConfig.model_validate(settings)
     except pydantic.ValidationError as error:
         raise as_config_error(error, RunConfig) from None
+    adaptation, languages = config.adaptation, config.training.languages
+    differ = isinstance(adaptation, AdaptiveMaskConfig) and adaptation.scope == "language"
+    if differ and languages != "one_per_batch":
+        remedy = "must be one_per_batch with adaptation.scope: language; or set that to shared"
+        raise ConfigError("training.languages", languages, remedy)
+    return config

@@ -39,6 +39,9 @@ class EmformerTransducer(SpeechModel):
         ResourceError: torchaudio is not installed, or not for this torch.
     """
 
+    never_masked = TransducerOutput.never_masked
+    masked_by_default = TransducerOutput.masked_by_default
+
     def __init__(self, config: ModelConfig, *, num_bins: int, num_labels: int) -> None:
         super().__init__()
         assert config.transducer is not None

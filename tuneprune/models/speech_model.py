@@ -4,11 +4,13 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, X whatever an o
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import ParameterGroup, PrunableModule, all_groups
+from tuneprune.structure.maskable import MaskableWeight, find_maskable
 
 
 class SpeechModel(nn.Module, ABC):
@@ -20,6 +22,11 @@ class SpeechModel(nn.Module, ABC):
 
     gates: GroupGates | None
     """Gates on what groups contribute, in the order of the groups; None at first."""
+
+    never_masked: ClassVar[tuple[str, ...]] = ("output",)
+    """Modules whose weights no mask may touch: what scores the labels."""
+
+    masked_by_default: ClassVar[tuple[str, ...]] = ("frontend", "blocks")
 
     @abstractmethod
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,3 +67,7 @@ class SpeechModel(nn.Module, ABC):
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """Return the groups of all modules, in order."""
         return all_groups(self.prunable_modules())
+
+    def maskable_weights(self) -> tuple[MaskableWeight, ...]:
+        """Return the weights that masks may thin, in the order of the model."""
+        return find_maskable(self, never=self.never_masked, by_default=self.masked_by_default)

@@ -29,6 +29,9 @@ class TransducerOutput(nn.Module):
         num_labels: outputs, the blank included.
     """
 
+    never_masked = ("output.joiner.output",)
+    masked_by_default = ("frontend", "blocks", "output.predictor.layers")
+
     def __init__(self, config: TransducerConfig, *, d_model: int, num_labels: int) -> None:
         super().__init__()
         self.beam = config.beam
@@ -75,6 +78,9 @@ class BlockTransducer(BlockModel):
         num_labels: outputs, the blank included.
         groups: for each block, how many groups each kind of module has, at least one.
     """
+
+    never_masked = TransducerOutput.never_masked
+    masked_by_default = TransducerOutput.masked_by_default
 
     def __init__(
         self,

@@ -111,7 +111,7 @@ class _Lengths:
 
     def __call__(self, config: RunConfig) -> RunLength:
         training = config.training.model_dump(
-            include={"epochs", "batch_frames", "max_batch_utterances"}
+            exclude={"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
         )
         key = json.dumps([preparation_of(config), training, config.seed])
         if key not in self._known:

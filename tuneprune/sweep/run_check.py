@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -10,7 +10,7 @@ from tuneprune.adaptation import check_settings
 from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError, CorpusError, StructureError, TunepruneError
 from tuneprune.models.build import build_model
-from tuneprune.structure.groups import PrunableModule
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.training.expected import StatedCorpus, read_stated
@@ -37,22 +37,27 @@ class RunCheck:
     def __init__(self, steps_of: StepsOf, *, slack: float = 0.0) -> None:
         self._steps_of = steps_of
         self._slack = slack
-        self._models: dict[tuple[str, int], Sequence[PrunableModule]] = {}
+        self._models: dict[tuple[str, int], SpeechModel] = {}
 
     def refusal(self, config: RunConfig) -> TunepruneError | None:
         """Return why a run would fail before its first step; None if nothing is known to."""
         try:
-            modules, may_be = self._modules(config), self._may_be(config)
+            model, may_be = self._model(config), self._may_be(config)
         except (ConfigError, StructureError) as error:
             return error
-        refused = [self._refused(config, modules, steps) for steps in may_be]
+        refused = [self._refused(config, model, steps) for steps in may_be]
         return refused[0] if all(refused) else None
 
     def _refused(
-        self, config: RunConfig, modules: Sequence[PrunableModule], steps: int | None
+        self, config: RunConfig, model: SpeechModel, steps: int | None
     ) -> TunepruneError | None:
         try:
-            check_settings(config.adaptation, modules, steps)
+            check_settings(
+                config.adaptation,
+                model.prunable_modules(),
+                steps,
+                weights=model.maskable_weights(),
+            )
         except (ConfigError, StructureError) as error:
             return error
         return None
@@ -72,17 +77,16 @@ class RunCheck:
         off = math.ceil(self._slack * steps)
         return (steps, max(1, steps - off), steps + off)
 
-    def _modules(self, config: RunConfig) -> Sequence[PrunableModule]:
+    def _model(self, config: RunConfig) -> SpeechModel:
         key = (config.model.model_dump_json(), config.features.num_bins)
         if key not in self._models:
             with torch.device("meta"):
-                model = build_model(
+                self._models[key] = build_model(
                     config.model,
                     num_bins=config.features.num_bins,
                     num_labels=ASSUMED_LABELS,  # outputs are in no group
                     seed=0,
                 )
-            self._models[key] = model.prunable_modules()
         return self._models[key]
 
 
@@ -101,7 +105,7 @@ class ExpectedSteps:
             ConfigError: no batch holds the longest utterance.
         """
         training = config.training.model_dump(
-            include={"epochs", "batch_frames", "max_batch_utterances"}
+            exclude={"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
         )
         key = json.dumps([preparation_of(config), training, config.seed])
         if key not in self._known:

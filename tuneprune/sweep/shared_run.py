@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tuneprune.adaptation import AdaptationEvent, adopted_state, observation_of
+from tuneprune.adaptation import Event, adopted_state, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig
 from tuneprune.errors import CheckpointError
@@ -140,7 +140,7 @@ class SharedSteering:
         )
         self.unpublished += published is None
 
-    def goes_on(self, event: AdaptationEvent) -> bool:
+    def goes_on(self, event: Event) -> bool:
         trial = self._trial
         before = self.history
         self.history = before.after(event.outcome)

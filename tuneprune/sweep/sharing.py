@@ -151,6 +151,4 @@ def _is_observed(config: RunConfig, watch: Watch) -> bool:
 
 
 def _event_steps(config: RunConfig, total_steps: int) -> tuple[int, ...]:
-    if isinstance(config.adaptation, GrowDropConfig):
-        return event_steps(config.adaptation, total_steps)
-    return ()
+    return event_steps(config.adaptation, total_steps)

@@ -104,8 +104,9 @@ def plan_sharing(
             continue
         trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=device)
         wished = wishes.setdefault(trunk.key, _Wishes(trunk=trunk, total_steps=length.total_steps))
+        # At step 0 there is nothing yet that could be shared.
+        wished.steps |= {*event_steps(config.adaptation, length.total_steps)} - {0}
         if isinstance(config.adaptation, GrowDropConfig):
-            wished.steps |= set(event_steps(config.adaptation, length.total_steps))
             own = observation_of(config.adaptation)
             held = wished.observations.get(own.key)
             (wished.observations[own.key],) = merge([own, *([held] if held else [])])

@@ -138,14 +138,13 @@ def _histories(
 
 
 def _events(run: TreeRun) -> tuple[int, ...]:
-    if isinstance(run.config.adaptation, GrowDropConfig):
-        return event_steps(run.config.adaptation, run.sharing.total_steps)
-    return ()
+    return event_steps(run.config.adaptation, run.sharing.total_steps)
 
 
 def _settings_of(run: TreeRun, steps: tuple[int, ...]) -> str:
     adaptation = run.config.adaptation
-    assert isinstance(adaptation, GrowDropConfig)
+    if not isinstance(adaptation, GrowDropConfig):
+        return json.dumps([steps, adaptation.model_dump(mode="json")], sort_keys=True)
     settings = adaptation.model_dump(mode="json", exclude=_TIMES)
     return json.dumps([steps, adaptation.num_events, settings], sort_keys=True)
 
@@ -153,7 +152,8 @@ def _settings_of(run: TreeRun, steps: tuple[int, ...]) -> str:
 def _times_and_delta(run: TreeRun, steps: tuple[int, ...]) -> str:
     """Return all that an outcome depends on but the groups that are chosen; see ``GrowDrop``."""
     one = run.config.adaptation
-    assert isinstance(one, GrowDropConfig)
+    if not isinstance(one, GrowDropConfig):
+        return _settings_of(run, steps)
     rewarm_steps = round(one.rewarm * run.sharing.total_steps)
     surgery = (one.new_groups, one.noise, one.state_rule, rewarm_steps)
     return json.dumps([steps, one.num_events, one.delta, surgery])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from tuneprune.adaptation import AdaptationEvent, AdaptationHook
+from tuneprune.adaptation import AdaptationEvent, AdaptationMethod
 from tuneprune.structure.groups import tensors_of
 from tuneprune.testing.dummies import TinyAdaptable, TinySizes
 from tuneprune.training.optim import set_learning_rate
@@ -26,7 +26,7 @@ class MakeHook(Protocol):
 
     def __call__(
         self, model: nn.Module, optimizer: Optimizer, *, total_steps: int, seed: int
-    ) -> AdaptationHook: ...
+    ) -> AdaptationMethod: ...
 
 
 @dataclass(kw_only=True, slots=True)
@@ -46,7 +46,7 @@ class TinyRun:
     losses: list[float] = field(default_factory=list)
     events: list[AdaptationEvent] = field(default_factory=list)
     optimizer: Optimizer = field(init=False)
-    hook: AdaptationHook = field(init=False)
+    hook: AdaptationMethod = field(init=False)
 
     def __post_init__(self) -> None:
         live = [parameter for parameter in self.model.parameters() if parameter.requires_grad]

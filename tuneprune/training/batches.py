@@ -74,6 +74,11 @@ class TrainingBatches:
     def total_steps(self) -> int:
         return self._order.total_steps
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """Return the language of every step of the run; None where they mix."""
+        return self._order.languages
+
     def plan(self, step: int) -> StepPlan:
         """Return the global batch of the step that follows ``step`` finished ones."""
         turn = self._order.turn(step)

@@ -30,6 +30,7 @@ from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import Allocation, allocation_of
 
 VERSION = 3
+HOOK_TENSORS = "hook.safetensors"
 _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\w+")
 
 
@@ -75,8 +76,20 @@ def write_checkpoint(
     labels: LabelSet,
     hook: dict[str, Any],
     progress: dict[str, Any],
+    hook_tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a checkpoint into a folder that is not there yet; when it returns, it is on disk.
+
+    Args:
+        path: the folder.
+        step: finished steps.
+        model: with its weights.
+        optimizer: None: it is not to go on from here.
+        config: of the run.
+        labels: of the model's outputs.
+        hook: state of the adaptation, as JSON can hold it.
+        progress: the loop's own record.
+        hook_tensors: what the adaptation keeps beside its state, if anything.
 
     Raises:
         OSError: it can not be written.
@@ -85,6 +98,8 @@ def write_checkpoint(
     _save(_contiguous(model.state_dict()), path / "model.safetensors")
     if optimizer is not None:
         _save(_optimizer_tensors(model, optimizer), path / "optimizer.safetensors")
+    if hook_tensors:
+        _save(_contiguous(dict(hook_tensors)), path / HOOK_TENSORS)
     state = {
         "version": VERSION,
         "step": step,
@@ -250,6 +265,16 @@ def load_model_tensors(checkpoint: Checkpoint) -> SpeechModel:
         remedy = "holds tensors of another shape than its state.json says"
         raise CheckpointError("checkpoint", checkpoint.path, remedy) from None
     return model
+
+
+def load_hook_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return what the adaptation kept beside its state; nothing if it kept nothing.
+
+    Raises:
+        CheckpointError: it can not be read.
+    """
+    path = checkpoint.path / HOOK_TENSORS
+    return _load(path) if path.exists() else {}
 
 
 def load_optimizer_tensors(

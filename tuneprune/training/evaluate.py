@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import distributed
 
+from tuneprune.adaptation import Masking
 from tuneprune.config import RunConfig
 from tuneprune.data.batching import eval_batches
 from tuneprune.data.corpus import Split
@@ -65,15 +66,23 @@ class Evaluator:
         self._fits = utterances_fit(config.model, self._frames, self._encoded)
 
     @torch.inference_mode()
-    def evaluate(self, model: SpeechModel, context: RunContext) -> Evaluation:
-        """Decode this split; every rank returns the same whole result."""
+    def evaluate(self, model: SpeechModel, context: RunContext, masking: Masking) -> Evaluation:
+        """Decode this split; every rank returns the same whole result.
+
+        Args:
+            model: to be evaluated.
+            context: rank and device.
+            masking: of its weights; a batch is of one language where they differ with that.
+        """
         began = time.perf_counter()
         was_training = model.training
         model.eval()
         mine: dict[int, str] = {}
         loss_sum, loss_frames = 0.0, 0
-        for batch_indices in self._batches()[context.rank :: context.world_size]:
-            texts, batch_loss, batch_frames = self._decode(model, batch_indices, context.device)
+        batches = self._batches(by_language=masking.is_per_language)
+        for language, batch_indices in batches[context.rank :: context.world_size]:
+            with masking.weights(language):
+                texts, batch_loss, batch_frames = self._decode(model, batch_indices, context.device)
             mine.update(zip(batch_indices.tolist(), texts, strict=True))
             loss_sum, loss_frames = loss_sum + batch_loss, loss_frames + batch_frames
         model.train(was_training)
@@ -93,13 +102,21 @@ class Evaluator:
             audio_s=float(self._split.duration_s.sum()),
         )
 
-    def _batches(self) -> tuple[np.ndarray, ...]:
+    def _batches(self, *, by_language: bool) -> list[tuple[str | None, np.ndarray]]:
+        """Return batches with the language that each is of; None where nobody asks."""
         training = self._config.training
-        return eval_batches(
-            self._frames,
-            batch_frames=training.batch_frames,
-            max_utterances=training.max_batch_utterances,
-        )
+        spoken = np.asarray(self._split.languages)
+        everything = [(None, np.arange(len(spoken)))]
+        parts = [(one, np.flatnonzero(spoken == one)) for one in sorted(set(spoken.tolist()))]
+        return [
+            (language, members[batch])
+            for language, members in (parts if by_language else everything)
+            for batch in eval_batches(
+                self._frames[members],
+                batch_frames=training.batch_frames,
+                max_utterances=training.max_batch_utterances,
+            )
+        ]
 
     def _decode(
         self, model: SpeechModel, indices: np.ndarray, device: torch.device

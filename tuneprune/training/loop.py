@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from tuneprune.adaptation import build_hook
+from tuneprune.adaptation import AdaptationEvent, build_hook, masking_of
 from tuneprune.config import RunConfig
 from tuneprune.models.build import build_model
 from tuneprune.models.frontend import multiply_adds_per_s
@@ -22,6 +22,7 @@ from tuneprune.training.checkpoint import (
     Checkpoint,
     checkpoint_name,
     keep_only,
+    load_hook_tensors,
     load_model_tensors,
     load_optimizer_tensors,
     save_checkpoint,
@@ -29,6 +30,7 @@ from tuneprune.training.checkpoint import (
 )
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluator
+from tuneprune.training.initial_masks import initial_masks
 from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tuneprune.training.prepare import Prepared
@@ -131,13 +133,16 @@ class TrainingLoop:
             total_steps=self.total_steps,
             seed=config.seed,
             watch=steering.watch,
+            languages=self.batches.languages,
+            masks=initial_masks(config, self.model),
         )
+        self.masking = masking_of(self.hook)
         self.step = 0
         self.best = Best()
         self.diverged = False
         self.paused = False
         self.stopped = False
-        self._due: Due = None
+        self._due: Due = "event"
         self.unrecovered_events: int | None = None
         self._events = 0
         self._last_loss = math.nan
@@ -189,16 +194,18 @@ class TrainingLoop:
         share = self.batches.share(
             plan, rank=context.rank, world_size=context.world_size, generator=generator
         )
-        part = backward(
-            self.model,
-            share,
-            encoder_frames=self.batches.encoder_frames(plan),
-            device=context.device,
-            precision=config.training.precision,
-        )
+        with self.masking.weights(plan.language):
+            part = backward(
+                self.model,
+                share,
+                encoder_frames=self.batches.encoder_frames(plan),
+                device=context.device,
+                precision=config.training.precision,
+            )
         loss = sum_over_ranks(part, context.world_size)
         if context.world_size > 1:
             sum_gradients(self.model)
+        self.masking.take_gradients(self.step, plan.language)
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         grad_norm = norm.item()
@@ -208,6 +215,7 @@ class TrainingLoop:
         rate = learning_rate(config.optim, self.step, self.total_steps)
         rate *= self.hook.lr_factor(self.step)
         self._update(rate, norm)
+        self.masking.updated()
         self.step += 1
         self._last_loss = loss
         self._record_step(plan, loss, rate, grad_norm)
@@ -262,26 +270,24 @@ class TrainingLoop:
         macs_before = self.multiply_adds_per_s()
         event = self.hook.apply(plan, self.step)
         self._events = event.event + 1
-        if not plan.is_empty:
+        if event.disturbs:
             self.best = Best()
         self._recorder.event(
             event,
-            loss_before=self._last_loss,
+            loss_before=self._last_loss if self.step else None,
             event_s=time.perf_counter() - began,
             multiply_adds_per_s_before=macs_before,
             multiply_adds_per_s_after=self.multiply_adds_per_s(),
         )
-        self._recorder.allocation(self.step, self.model.prunable_modules())
+        if isinstance(event, AdaptationEvent):
+            self._recorder.allocation(self.step, self.model.prunable_modules())
         self.unrecovered_events = self.unrecovered_events or 0
-        if not plan.is_empty:
+        if event.disturbs and self.step:
             self._settle(self._recovery.begin(event.event, self.step), progress)
         goes_on = from_rank_0(lambda: self._steering.goes_on(event), self._context)
         self.paused = not goes_on
         self._meter.began += time.perf_counter() - began  # no part of a step
-        progress.say(
-            f"step {self.step}: dropped {len(plan.dropped)} groups, grew {len(plan.grown)}; "
-            f"parameters {event.params_before:,} -> {event.params_after:,}"
-        )
+        progress.say(f"step {self.step}: {event.sentence}")
 
     def _ask_for_verdict(self) -> None:
         """Ask whether it goes on, but not while it recovers: that says nothing of how it ends."""
@@ -305,7 +311,7 @@ class TrainingLoop:
 
     def _evaluate(self, progress: TrainingProgress) -> None:
         share_buffers(self.model, self._context.world_size)
-        result = self._dev.evaluate(self.model, self._context)
+        result = self._dev.evaluate(self.model, self._context, self.masking)
         self._recorder.evaluation(self.step, self.epochs_at(self.step), result)
         if result.wer < self.best.wer:
             self.best = Best(
@@ -373,6 +379,7 @@ class TrainingLoop:
             "config": self._config,
             "labels": self._prepared.labels,
             "hook": self.hook.state_dict(),
+            "hook_tensors": self.masking.tensors(to_go_on=with_optimizer),
             "progress": {
                 "due": due,
                 "steering": dict(self._steering.state_dict()),
@@ -390,6 +397,7 @@ class TrainingLoop:
     def _restore(self, start: Checkpoint) -> None:
         load_optimizer_tensors(start, self.model, self.optimizer)
         self.hook.load_state_dict(start.hook)
+        self.masking.load_tensors(load_hook_tensors(start))
         self._steering.load_state_dict(start.progress["steering"])
         self.step = start.step
         self._due = start.progress["due"]

@@ -50,6 +50,10 @@ class StepOrder(Protocol):
     def total_steps(self) -> int:
         """Return the steps of the run."""
 
+    @property
+    def languages(self) -> tuple[str, ...] | None:
+        """Return the language of every step; None where they mix."""
+
     def turn(self, step: int) -> Turn:
         """Return what the step takes that follows ``step`` finished ones."""
 
@@ -74,6 +78,8 @@ def step_order(
 
 class MixedOrder:
     """Epoch after epoch through the whole split, whatever the languages."""
+
+    languages = None
 
     def __init__(self, frames_SU: NDArray[np.int32], config: RunConfig) -> None:
         everything = np.arange(frames_SU.shape[1])
@@ -118,6 +124,10 @@ class LanguageOrder:
         for language in range(len(self._names)):
             mine = np.flatnonzero(self._languages == language)
             self._counts[mine] = np.arange(len(mine))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(self._names[language] for language in self._languages)
 
     def turn(self, step: int) -> Turn:
         language = int(self._languages[step])

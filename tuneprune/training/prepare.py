@@ -224,8 +224,14 @@ def _check_adaptation(
         model = build_model(
             config.model, num_bins=config.features.num_bins, num_labels=len(labels), seed=0
         )
-    steps = TrainingBatches(train, labels, features, config).total_steps
-    check_settings(config.adaptation, model.prunable_modules(), steps)
+    batches = TrainingBatches(train, labels, features, config)
+    check_settings(
+        config.adaptation,
+        model.prunable_modules(),
+        batches.total_steps,
+        weights=model.maskable_weights(),
+        languages=batches.languages,
+    )
 
 
 def _take(split: Split, kept: NDArray[np.int64]) -> Split:

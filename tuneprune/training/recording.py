@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tuneprune.adaptation.base import AdaptationEvent, GroupFate
+from tuneprune.adaptation import AdaptationEvent, Event, GroupFate, MaskEvent
 from tuneprune.data.corpus import Split
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.groups import PrunableModule
@@ -71,38 +71,42 @@ class Recorder:
 
     def event(
         self,
-        event: AdaptationEvent,
+        event: Event,
         *,
-        loss_before: float,
+        loss_before: float | None,
         event_s: float,
         multiply_adds_per_s_before: int,
         multiply_adds_per_s_after: int,
     ) -> None:
-        self._add(
-            "adaptations",
-            event.step,
-            {
-                "event": event.event,
-                "method": event.method,
-                "scorer": event.scorer,
-                "delta": event.delta,
-                "new_groups": event.new_groups,
-                "dropped_groups": len(event.plan.dropped),
-                "grown_groups": len(event.plan.grown),
-                "dropped_params": event.dropped_params,
-                "grown_params": event.grown_params,
-                "params_before": event.params_before,
-                "params_after": event.params_after,
-                "multiply_adds_per_s_before": multiply_adds_per_s_before,
-                "multiply_adds_per_s_after": multiply_adds_per_s_after,
-                "loss_before": loss_before,
-                "event_s": event_s,
-                "plan_fingerprint": event.plan.fingerprint(),
-            },
-        )
-        self._scores(event, event.scorer, event.groups, applied=True)
-        for scorer, groups in event.watched.items():
-            self._scores(event, scorer, groups, applied=False)
+        """Write the row of an event, and what it has decided by or made.
+
+        Args:
+            event: of a built-in method or a plug-in's.
+            loss_before: of the step before; None: there was none.
+            event_s: wall time.
+            multiply_adds_per_s_before: cost of the model, for a second of audio.
+            multiply_adds_per_s_after: likewise.
+        """
+        known = {
+            "event": event.event,
+            "multiply_adds_per_s_before": multiply_adds_per_s_before,
+            "multiply_adds_per_s_after": multiply_adds_per_s_after,
+            "loss_before": loss_before,
+            "event_s": event_s,
+            "plan_fingerprint": event.plan.fingerprint(),
+        }
+        assert isinstance(event, AdaptationEvent | MaskEvent)
+        own = _of_masks(event) if isinstance(event, MaskEvent) else _of_groups(event)
+        counts = ("dropped_params", "grown_params", "params_before", "params_after")
+        both = {name: getattr(event, name) for name in ("method", "scorer", *counts)}
+        self._add("adaptations", event.step, known | both | own)
+        if isinstance(event, MaskEvent):
+            for row in event.rows:
+                self._add("masks", event.step, {"event": event.event, **asdict(row)})
+        else:
+            self._scores(event, event.scorer, event.groups, applied=True)
+            for scorer, groups in event.watched.items():
+                self._scores(event, scorer, groups, applied=False)
         self.flush()
 
     def recovery(self, step: int, recovery: Recovery) -> None:
@@ -138,6 +142,25 @@ class Recorder:
     def _add(self, table: str, step: int, columns: Mapping[str, Any]) -> None:
         if self._writer is not None:
             self._writer.add(table, step=step, **columns)
+
+
+def _of_groups(event: AdaptationEvent) -> dict[str, Any]:
+    return {
+        "delta": event.delta,
+        "new_groups": event.new_groups,
+        "dropped_groups": len(event.plan.dropped),
+        "grown_groups": len(event.plan.grown),
+    }
+
+
+def _of_masks(event: MaskEvent) -> dict[str, Any]:
+    return {
+        "decision": event.plan.decision,
+        "sparsity": event.plan.sparsity,
+        "language": event.language,
+        "dropped_groups": event.removed_blocks,
+        "grown_groups": event.revived_blocks,
+    }
 
 
 def _word_counts(errors: UtteranceErrors) -> dict[str, int]:

@@ -20,6 +20,7 @@ from tuneprune.training.checkpoint import (
 )
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluation, Evaluator
+from tuneprune.training.initial_masks import masking_in
 from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.loop import TrainingLoop
 from tuneprune.training.prepare import Prepared, prepare, untrained_languages
@@ -98,7 +99,7 @@ def train(
         dev_language_cer=loop.best.language_cer if finished else math.nan,
         test_language_wer=mean_wer(test.by_language) if test else math.nan,
         test_language_cer=mean_cer(test.by_language) if test else math.nan,
-        params=sum(p.numel() for p in loop.model.parameters()),
+        params=sum(p.numel() for p in loop.model.parameters()) - loop.masking.masked_params,
         prunable_params=prunable_params(loop.model.prunable_modules()),
         multiply_adds_per_s=loop.multiply_adds_per_s(),
         real_time_factor=loop.best.real_time_factor if finished else math.nan,
@@ -159,9 +160,10 @@ def _test(
     # The last step is always evaluated, so there is a best one.
     checkpoint = read_checkpoint(loop.checkpoints / checkpoint_name("best", loop.best.step))
     model = load_model_tensors(checkpoint).to(context.device)
+    masking = masking_in(checkpoint, model)
     for split in (prepared.dev, prepared.test):
         evaluator = Evaluator(split, prepared.labels, prepared.features, config)
-        result = evaluator.evaluate(model, context)
+        result = evaluator.evaluate(model, context, masking)
         if split is prepared.test:
             recorder.evaluation(checkpoint.step, loop.epochs_at(checkpoint.step), result)
         recorder.utterances(checkpoint.step, split, result)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from tuneprune.adaptation import AdaptationEvent, Watch
+from tuneprune.adaptation import Event, Watch
 from tuneprune.training.summary import RunSummary
 
 
@@ -37,7 +37,7 @@ class Steering(Protocol):
         All rows of the run up to there are on disk.
         """
 
-    def goes_on(self, event: AdaptationEvent) -> bool:
+    def goes_on(self, event: Event) -> bool:
         """Return whether the run itself trains on after an event; else it pauses at once."""
 
     def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
@@ -82,7 +82,7 @@ class Unsteered:
     def publish(self, step: int, save: Callable[[Path], None]) -> None:
         raise AssertionError("no stage was wanted")
 
-    def goes_on(self, event: AdaptationEvent) -> bool:
+    def goes_on(self, event: Event) -> bool:
         return True
 
     def wants_verdict(self, step: int, total_steps: int, *, events: int) -> bool:
