@@ -86,15 +86,20 @@ ADDED_V4: dict[str, dict[str, object]] = {
         "test_language_cer": None,
     },
     "evaluations": {"language": "fr"},
+    "adaptations": {"decision": "adapt", "sparsity": 0.5, "language": "fr"},
+    "masks": {
+        "event": 0, "language": "fr", "other_language": None, "matrix": "encoder.0.ffn1.up.weight",
+        "blocks": 12, "kept_blocks": 6, "weights": 96, "kept_weights": 48, "revived_blocks": 1,
+        "removed_blocks": 1, "bits": bytes([0b11110000, 0b0011]),
+    },
 }  # fmt: skip
-ROWS_V2 = {table: {**ROWS_V1.get(table, {}), **ADDED_V2.get(table, {})} for table in TABLES}
-ROWS_V3 = {table: {**ROWS_V2[table], **ADDED_V3.get(table, {})} for table in TABLES}
-ROWS = {
-    1: ROWS_V1,
-    2: ROWS_V2,
-    3: ROWS_V3,
-    4: {table: {**ROWS_V3[table], **ADDED_V4.get(table, {})} for table in TABLES},
-}
+ROWS = {1: ROWS_V1}
+for _version, _added in ((2, ADDED_V2), (3, ADDED_V3), (4, ADDED_V4)):
+    _before = ROWS[_version - 1]
+    ROWS[_version] = {
+        table: {**_before.get(table, {}), **_added.get(table, {})}
+        for table in {**_before, **_added}
+    }
 
 
 def write_golden(folder: Path) -> None:

@@ -53,6 +53,12 @@ def _as_bool(value: object) -> bool:
     return value
 
 
+def _as_bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError("must be bytes")
+    return value
+
+
 def _as_f64(value: object) -> float:
     if type(value) is float:  # nearly always, and this is called for every number of a sweep
         return value
@@ -88,6 +94,7 @@ def _converter(field: pa.Field) -> _Convert:
     plain: dict[pa.DataType, _Convert] = {
         pa.string(): _as_text,
         pa.bool_(): _as_bool,
+        pa.binary(): _as_bytes,
         pa.float64(): _as_f64,
         pa.int64(): as_i64,
         pa.int32(): as_i32,

@@ -14,9 +14,10 @@ SCHEMA_VERSION = 4
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
 NEW_GROUPS = ("copy", "split", "random")
+DECISIONS = ("begin", "prune", "adapt")
 
 _I32, _I64, _F64 = pa.int32(), pa.int64(), pa.float64()
-_TEXT, _BOOL = pa.string(), pa.bool_()
+_TEXT, _BOOL, _BYTES = pa.string(), pa.bool_(), pa.binary()
 _LOSS, _MACS = "nats / encoder frame", "multiply-adds / s of audio"
 
 
@@ -132,6 +133,9 @@ _ADAPTATIONS = (
     _since_2("new_groups", _TEXT, "word", "how new groups began", null=True, allowed=NEW_GROUPS),
     _since_2("multiply_adds_per_s_before", _I64, _MACS, "cost of the model before", null=True),
     _since_2("multiply_adds_per_s_after", _I64, _MACS, "cost of the model after", null=True),
+    _since_4("decision", _TEXT, "word", "what a mask's event did", null=True, allowed=DECISIONS),
+    _since_4("sparsity", _F64, "fraction", "blocks that masks remove from here on", null=True),
+    _since_4("language", _TEXT, "code", "whose mask was decided anew; null: all", null=True),
 )
 
 _GROUP_SCORES = (
@@ -184,6 +188,27 @@ _RECOVERIES = (
     _since_2("step_time_after_s", _F64, "s / step", "mean time in the last window", null=True),
 )
 
+_MASKS = (
+    _since_4("event", _I32, "index", "adaptation event of the run, from 0"),
+    _since_4("language", _TEXT, "code", "whose mask; null: one mask for all", null=True),
+    _since_4(
+        "other_language",
+        _TEXT,
+        "code",
+        "a later one in order: the row is of what both keep; null: of one mask",
+        null=True,
+    ),
+    _since_4("matrix", _TEXT, "name", "the masked weight"),
+    _since_4("blocks", _I64, "blocks", "blocks of the matrix"),
+    _since_4("kept_blocks", _I64, "blocks", "blocks kept; of a pair, by both"),
+    _since_4("weights", _I64, "weights", "entries of the matrix"),
+    _since_4("kept_weights", _I64, "weights", "entries kept; of a pair, by both"),
+    _since_4("revived_blocks", _I64, "blocks", "came back here; null of a pair", null=True),
+    _since_4("removed_blocks", _I64, "blocks", "left here; null of a pair", null=True),
+    # As structure/mask_bits.py packs them: row by row, eight to a byte, the lowest bit first.
+    _since_4("bits", _BYTES, "bits", "the mask of blocks, packed; null of a pair", null=True),
+)
+
 # What one attempt writes at one time. The highest attempt that wrote such a unit owns all of it,
 # so two attempts never mix inside one event or one allocation.
 UNIT_KEYS: dict[str, tuple[str, ...]] = {
@@ -195,6 +220,7 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
     "allocations": ("sweep_id", "trial_id", "step"),
     "utterances": ("sweep_id", "trial_id", "step", "split", "utterance_id"),
     "recoveries": ("sweep_id", "trial_id", "event"),
+    "masks": ("sweep_id", "trial_id", "step", "event"),
 }
 
 # What tells the rows of a unit apart; also the order in which a reader gets them.
@@ -203,6 +229,7 @@ ROW_KEYS: dict[str, tuple[str, ...]] = {
     "evaluations": (*UNIT_KEYS["evaluations"], "language"),
     "group_scores": (*UNIT_KEYS["group_scores"], "layer", "kind", "group_index", "group_id"),
     "allocations": (*UNIT_KEYS["allocations"], "layer", "kind"),
+    "masks": (*UNIT_KEYS["masks"], "language", "other_language", "matrix"),
 }
 
 
@@ -221,6 +248,7 @@ TABLES: dict[str, pa.Schema] = {
     "allocations": _schema("allocations", _ALLOCATIONS),
     "utterances": _schema("utterances", _UTTERANCES),
     "recoveries": _schema("recoveries", _RECOVERIES),
+    "masks": _schema("masks", _MASKS),
 }
 
 
