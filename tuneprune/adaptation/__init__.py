@@ -129,7 +129,7 @@ def check_settings(
     modules: Sequence[PrunableModule],
     total_steps: int | None,
     *,
-    weights: Sequence[MaskableWeight],
+    weights: Sequence[MaskableWeight] = (),
     languages: Sequence[str] | None = None,
 ) -> None:
     """Refuse settings that do not suit this model and length of training, before it begins.
