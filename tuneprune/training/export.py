@@ -11,6 +11,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,16 +22,52 @@ from tuneprune.data.corpus import write_beside
 from tuneprune.errors import CheckpointError, ResourceError
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.groups import allocation_of
-from tuneprune.training.recogniser import Recogniser, load_model
+from tuneprune.training.compact import write_compact
+from tuneprune.training.recogniser import Recogniser, load_masked, load_model
 
-ModelFormat = Literal["torchscript", "onnx"]
+ModelFormat = Literal["torchscript", "onnx"]  # compact is written by `export_compact`
 EXPORT_VERSION = 1
 _TRACED_WITH = (53, 40)  # lengths that nothing else in a model is likely to have
 _INPUTS = ("features", "num_frames")
 _OUTPUTS = ("log_probs", "encoder_frames")
 
 
-def export_model(checkpoint: str | Path, out: Path, model_format: ModelFormat) -> tuple[Path, Path]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompactSize:
+    """How large a masked model is: as a compact file, and all of its weights in float32."""
+
+    compact_bytes: int
+    dense_bytes: int
+
+
+def export_compact(checkpoint: str | Path, out: Path) -> CompactSize:
+    """Write a masked model as the weights that some mask keeps, with the masks of all languages.
+
+    ``load_model`` reads it, and recognises with it as with the checkpoint.
+
+    Args:
+        checkpoint: a checkpoint's folder.
+        out: the file; one that is there is replaced, once the new one is whole.
+
+    Raises:
+        CheckpointError: not a checkpoint, or without masks, or ``out`` can not be written.
+    """
+    held = load_masked(checkpoint)
+    if out.is_dir():
+        raise CheckpointError("out", out, "is a folder; name the file to write")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        written = write_compact(held, out)
+    except OSError as error:
+        remedy = f"can not be written ({error.strerror or error})"
+        raise CheckpointError("out", out, remedy) from None
+    dense = sum(t.numel() * t.element_size() for t in held.model.state_dict().values())
+    return CompactSize(compact_bytes=written, dense_bytes=dense)
+
+
+def export_model(
+    checkpoint: str | Path, out: Path, model_format: ModelFormat, *, language: str | None = None
+) -> tuple[Path, Path]:
     """Write the model of a checkpoint to ``out``, and beside it how to use it as JSON.
 
     The exported model maps features [B, T, F], float32, and num_frames [B], int64, to log-probs
@@ -43,17 +80,19 @@ def export_model(checkpoint: str | Path, out: Path, model_format: ModelFormat) -
         checkpoint: a checkpoint's folder.
         out: the file; one that is there is replaced, once the new one is whole.
         model_format: ``onnx`` needs the packages of the extra ``export``.
+        language: whose mask is applied, where each language has one.
 
     Returns:
         The model's file and that of its JSON.
 
     Raises:
         CheckpointError: not a checkpoint, or of a transducer, or ``out`` can not be written.
+        ConfigError: there is a mask for each language, and none for this one.
         ResourceError: a package that ``onnx`` needs is not installed.
     """
     if model_format == "onnx":
         _require("onnx", "onnxscript")
-    recogniser = load_model(checkpoint)
+    recogniser = load_model(checkpoint, language=language)
     if recogniser.config.model.transducer is not None:
         remedy = "is of a transducer; only CTC models are exported"
         raise CheckpointError("checkpoint", checkpoint, remedy)

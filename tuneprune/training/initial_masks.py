@@ -61,19 +61,28 @@ def masking_in(checkpoint: Checkpoint, model: SpeechModel) -> Masking:
     Raises:
         CheckpointError: the masks are damaged.
     """
-    stored = _stored(checkpoint, model)
+    stored = masks_in(checkpoint, model)
     return NOTHING_MASKED if stored is None else StoredMasking(model, stored)
 
 
 def _masks_at(path: str, model: SpeechModel, field: str) -> InitialMasks:
-    stored = _stored(read_checkpoint(Path(path)), model)
+    stored = masks_in(read_checkpoint(Path(path)), model)
     if stored is None:
         remedy = "has no masks; name a checkpoint of a run with adaptation.method: adaptive_mask"
         raise ConfigError(field, path, remedy)
     return stored
 
 
-def _stored(checkpoint: Checkpoint, model: SpeechModel) -> InitialMasks | None:
+def masks_in(checkpoint: Checkpoint, model: SpeechModel) -> InitialMasks | None:
+    """Return the masks of a checkpoint; None if it has none.
+
+    Args:
+        checkpoint: of any run.
+        model: of that run's shape.
+
+    Raises:
+        CheckpointError: the masks are damaged.
+    """
     adaptation = checkpoint.config.adaptation
     tensors = load_hook_tensors(checkpoint)
     if not isinstance(adaptation, AdaptiveMaskConfig) or not tensors:

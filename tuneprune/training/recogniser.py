@@ -16,6 +16,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from tuneprune.adaptation import Masking, StoredMasking
 from tuneprune.config import RunConfig
 from tuneprune.data.batching import eval_batches
 from tuneprune.data.corpus import read_audio
@@ -27,6 +28,8 @@ from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.gates import fold_gates_
 from tuneprune.training.batches import collate
 from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.compact import CompactModel, read_compact
+from tuneprune.training.initial_masks import masking_in, masks_in
 from tuneprune.training.step import autocast, encode
 
 RECORDINGS_AT_A_TIME = 1024
@@ -130,25 +133,55 @@ class Recogniser:
         return map(self.labels.decode, found)
 
 
-def load_model(checkpoint: str | Path) -> Recogniser:
+def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogniser:
     """Return the recogniser that a checkpoint holds, in the allocation it had grown to.
 
     Where the checkpoint was taken while gates were being learned, they are folded into the weights.
+    Weights that a mask does not keep are zero.
 
     Args:
-        checkpoint: a folder ``best-<step>`` or ``last-<step>`` of a run.
+        checkpoint: a folder ``best-<step>`` or ``last-<step>`` of a run, or a file that was
+            exported as ``compact``.
+        language: whose mask it is to recognise with, where each language has one.
 
     Raises:
         CheckpointError: it is none, is damaged, or of another version; of a run's or a sweep's
             folder, the checkpoints in it are named.
+        ConfigError: there is a mask for each language, and none for this one.
     """
-    held = open_checkpoint(checkpoint)
-    model = load_model_tensors(held)
+    model, masking, labels, config = _loaded(Path(checkpoint))
     if model.gates is not None:
         fold_gates_(model, model.prunable_modules(), model.gates().detach())
         model.gates = None
+    with masking.weights(language):
+        masked = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict(masked)
     model.eval()
-    return Recogniser(model=model, labels=held.labels, config=held.config)
+    return Recogniser(model=model, labels=labels, config=config)
+
+
+def load_masked(checkpoint: str | Path) -> CompactModel:
+    """Return the model of a checkpoint with its masks beside it.
+
+    Raises:
+        CheckpointError: it is none, or has no masks.
+    """
+    held = open_checkpoint(checkpoint)
+    model = load_model_tensors(held)
+    masks = masks_in(held, model)
+    if masks is None:
+        remedy = "has no masks, so there is nothing to leave out; export it as onnx or torchscript"
+        raise CheckpointError("checkpoint", checkpoint, remedy)
+    return CompactModel(model=model, masks=masks, labels=held.labels, config=held.config)
+
+
+def _loaded(path: Path) -> tuple[SpeechModel, Masking, LabelSet, RunConfig]:
+    if path.is_file():
+        found = read_compact(path)
+        return found.model, StoredMasking(found.model, found.masks), found.labels, found.config
+    held = open_checkpoint(path)
+    model = load_model_tensors(held)
+    return model, masking_in(held, model), held.labels, held.config
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
