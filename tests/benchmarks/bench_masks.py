@@ -1,22 +1,21 @@
-"""One re-decision of all pruning masks, from weights to keep masks, against a training step."""
+"""Adaptive masks: what they add to a training step, and what it takes to decide one anew.
+
+The masked step is the same step of the same model on the same batch, inside the hook's masks and
+with all that the loop asks of it: with the dense gradient, and with the masked one, which must also
+put back what AdamW does to masked weights. A decision is ``propose`` and ``apply``, of one mask for
+all, and of one of four languages, which must not take what the others have.
+"""
+
+from collections.abc import Callable, Sequence
 
 from comparing import Bar, Comparison, Row, Size, take_turns, timed
 from recognisers import Trainee, an4_model, batch_for, models_of, sizes_of
-from torch import Tensor
 
-from tuneprune.config import ModelConfig
-from tuneprune.structure import (
-    Blocks,
-    block_scores,
-    candidates,
-    expand_mask,
-    masks_fingerprint,
-    top_blocks,
-)
+from tuneprune.adaptation import AdaptiveMask
+from tuneprune.config import AdaptiveMaskConfig, ModelConfig
 
-_BLOCKS = Blocks()
-_SPARSITY = 0.7
 _LANGUAGES = ("en", "fr", "it", "nl")
+_STEPS = 400
 
 
 def compare(*, size: Size) -> list[Row]:
@@ -31,42 +30,61 @@ def compare(*, size: Size) -> list[Row]:
 
 
 def _rows(config: ModelConfig, *, repeats: int) -> list[Row]:
-    """Time it for masks alone, and for those of one of four languages, which must not take all."""
     trainee = Trainee.ours(config, batch_for(config))
-    weights = {
-        name: weight
-        for name, weight in trainee.model.named_parameters()
-        if "blocks." in name and weight.ndim > 1
-    }
-    start = _decide(weights, within=None)
-    by_language = dict.fromkeys(_LANGUAGES, start)
+    shared, each = _hook(trainee, preset="dynamic"), _hook(trainee, preset="dynamic_pathways")
+    frozen = _hook(trainee, preset="dynamic", gradient="masked")
     sides = {
         "step": timed(trainee.step),
-        "alone": timed(lambda: _finish(_decide(weights, within=None), weights)),
-        "1 of 4": timed(
-            lambda: _finish(_decide(weights, within=candidates(by_language, "fr")), weights)
-        ),
+        "masked step": timed(_step(trainee, shared)),
+        "masked step, masked gradient": timed(_step(trainee, frozen)),
+        "decision": timed(_deciding(shared, None)),
+        "decision, 1 of 4": timed(_deciding(each, "fr")),
     }
     taken = take_turns(sides, repeats=repeats)
-    millions = sum(weight.numel() for weight in weights.values()) / 1e6
+    millions = sum(p.numel() for p in trainee.model.parameters()) / 1e6
+    bars = {"masked step": 1.1, "decision": 1.0}
     return [
         Comparison(
-            what=f"masks, {what}, {millions:.1f} M / step, {sizes_of(config)}",
+            what=f"{what} / step, {millions:.1f} M, {sizes_of(config)}",
             ours=taken[what],
             baseline=taken["step"],
-            bar=Bar(kind="ratio", limit=1.0),
+            bar=Bar(kind="ratio", limit=bars[what.partition(",")[0]]),
         )
-        for what in ("alone", "1 of 4")
+        for what in taken
+        if what != "step"
     ]
 
 
-def _decide(weights: dict[str, Tensor], *, within: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    scores = {name: block_scores(weight, _BLOCKS) for name, weight in weights.items()}
-    return top_blocks(scores, _SPARSITY, within=within)
+def _hook(trainee: Trainee, **settings: str) -> AdaptiveMask:
+    """Return a hook whose masks were made, at 70 % sparsity."""
+    given = {"method": "adaptive_mask", "sparsity": 0.7, "prune_every": 0.1, **settings}
+    config = AdaptiveMaskConfig.model_validate(given)
+    languages: Sequence[str] = _LANGUAGES * (_STEPS // len(_LANGUAGES))
+    hook = AdaptiveMask(
+        trainee.model,
+        trainee.optimizer,
+        config,
+        total_steps=_STEPS,
+        languages=languages if config.scope == "language" else None,
+    )
+    hook.apply(hook.propose(0), 0)
+    return hook
 
 
-def _finish(masks: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
-    """Do what else every re-decision takes: what ranks compare, and the masks of the entries."""
-    masks_fingerprint(masks)
-    for name, weight in weights.items():
-        expand_mask(masks[name], _BLOCKS, weight.shape)
+def _step(trainee: Trainee, hook: AdaptiveMask) -> Callable[[], None]:
+    def step() -> None:
+        trainee.masked_step(hook)
+
+    return step
+
+
+def _deciding(hook: AdaptiveMask, language: str | None) -> Callable[[], None]:
+    """Return what decides again and again at the first step that asks for it."""
+    steps = (step for step in range(1, _STEPS) if hook.propose(step) is not None)
+    due = next(step for step in steps if language in (None, *hook.propose(step).masks))
+
+    def decide() -> None:
+        hook.apply(hook.propose(due), due)
+        hook.load_state_dict({**hook.state_dict(), "decided": 0})
+
+    return decide

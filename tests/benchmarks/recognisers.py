@@ -9,6 +9,7 @@ from comparing import Size
 from speech_lengths import ROOT, an4_like_frames
 from torch import nn
 
+from tuneprune.adaptation import Masking
 from tuneprune.adaptation.grow_drop import GrowDrop
 from tuneprune.config import (
     GrowDropConfig,
@@ -113,16 +114,29 @@ class Trainee:
     def step(self, precision: str = "float32") -> None:
         """Do forward, CTC, backward and update on the batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = backward(
+        loss = self._backward(precision)
+        assert loss.isfinite(), "a step of numbers that are none takes another time"
+        self.optimizer.step()
+
+    def masked_step(self, masking: Masking) -> None:
+        """Do the same under masks, with what the training loop asks of them."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with masking.weights(None):
+            loss = self._backward("float32")
+        masking.take_gradients(0, None)
+        assert loss.isfinite(), "a step of numbers that are none takes another time"
+        self.optimizer.step()
+        masking.updated()
+
+    def hook(self, config: GrowDropConfig = GROW_DROP, *, total_steps: int) -> GrowDrop:
+        """Return the hook of a run of the model in the state that it is in now."""
+        return GrowDrop(self.model, self.optimizer, config, total_steps=total_steps, seed=0)
+
+    def _backward(self, precision: str) -> torch.Tensor:
+        return backward(
             self._run,
             [self._batch],
             encoder_frames=self._frames,
             device=torch.device("cpu"),
             precision=precision,
         )
-        assert loss.isfinite(), "a step of numbers that are none takes another time"
-        self.optimizer.step()
-
-    def hook(self, config: GrowDropConfig = GROW_DROP, *, total_steps: int) -> GrowDrop:
-        """Return the hook of a run of the model in the state that it is in now."""
-        return GrowDrop(self.model, self.optimizer, config, total_steps=total_steps, seed=0)
