@@ -23,6 +23,7 @@ from tuneprune.show import (
     print_table,
     ranked_trials,
     trial_columns,
+    without_common,
 )
 from tuneprune.structure.groups import Allocation
 from tuneprune.testing.tones import tone_config
@@ -255,3 +256,11 @@ def test_the_command_after_a_run_can_be_copied(
     program, *_, command, verb, shown = shlex.split(lines[-1])
     assert program != "results"
     assert (command, verb, shown) == ("results", "show", str(folder))
+
+
+def test_what_all_rows_share_fits_the_terminal() -> None:
+    table = pa.table({f"setting{n}": ["x" * 20] * 2 for n in range(6)})
+    rest, said = without_common(table, table.column_names, 100)
+    assert rest.column_names == []
+    assert said.startswith("the same in all rows: setting0 xxx")
+    assert max(map(len, said.splitlines())) <= 100

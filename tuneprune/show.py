@@ -1,4 +1,4 @@
-"""What commands print: tables that fit a terminal, and the pictures of a sweep.
+"""What commands print: tables that fit a terminal.
 
 It formats values that others computed. Text from outside is never taken for markup.
 """
@@ -184,8 +184,8 @@ def _if_any(rows: pa.Table, name: str) -> list[str]:
     return [name] if rows[name].null_count < rows.num_rows else []
 
 
-def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table, str]:
-    """Return rows without the columns that are the same in all of them, and a line of those.
+def without_common(trials: pa.Table, searched: Sequence[str], width: int) -> tuple[pa.Table, str]:
+    """Return rows without the columns that are the same in all of them, and lines of those.
 
     Of searched settings and the status only; one row alone keeps them.
     """
@@ -200,7 +200,8 @@ def without_common(trials: pa.Table, searched: Sequence[str]) -> tuple[pa.Table,
         and len(trials[name].unique()) == 1
     ]
     said = ", ".join(f"{name} {trials[name][0].as_py()}" for name in common)
-    return trials.drop_columns(common), f"the same in all rows: {said}" if said else ""
+    said = textwrap.fill(f"the same in all rows: {said}", width, break_on_hyphens=False)
+    return trials.drop_columns(common), said if common else ""
 
 
 def ranked_trials(results: Results) -> pa.Table:
@@ -256,10 +257,10 @@ def print_rows(results: Results, table: pa.Table, table_format: str, width: int)
     if table_format in READ_BY_PEOPLE:
         known = [c for c in table.column_names if table[c].null_count < max(1, table.num_rows)]
         table = table.select([name for name in known if name not in _LONG])
-        table, common = without_common(table, (*_KEYS, *_FIXED))
+        table, common = without_common(table, (*_KEYS, *_FIXED), width)
     print_table(table, table_format, width, searched=results.searched())
     if common:
-        print(f"\n{textwrap.fill(common, width, break_on_hyphens=False)}")
+        print(f"\n{common}")
 
 
 def print_answer(table: pa.Table, table_format: str, width: int) -> None:

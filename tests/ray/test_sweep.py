@@ -9,6 +9,7 @@ import pytest
 import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from ray.air.execution._internal.actor_manager import RayActorManager
 
 from tuneprune.distributed.cluster import ray_cluster
 from tuneprune.errors import Interrupted, ResourceError
@@ -159,6 +160,20 @@ def test_a_finished_sweep_is_read_and_not_trained_again(mixed):
 
     again = run_sweep(space, out=outcome.path, prepare=refuse)
     assert again == dataclasses.replace(outcome, reread=True)
+
+
+def test_no_more_processes_are_asked_for_than_trials_run_at_once(tmp_path, monkeypatch):
+    asked = []
+    add_actor = RayActorManager.add_actor
+
+    def counting(self, *args, **options):
+        asked.append(options["kwargs"])
+        return add_actor(self, *args, **options)
+
+    monkeypatch.setattr(RayActorManager, "add_actor", counting)
+    outcome = run(space_of([10], trials=5), tmp_path / "out", max_concurrent=2)
+    assert outcome.counts == {"finished": 6}
+    assert 1 <= len(asked) <= 2
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_people_get_a_table_of_100_columns_and_how_to_read_it(
     said = " ".join(notes.split())
     assert "bootstrap over 10 speakers." in said
     assert "allows for all 8 tests" in said
+    assert "Each interval is of its trial alone: nothing in it allows for 8." in said
     assert "chosen on dev, which flatters its dev WER, and reported on test" in said
     assert "better" not in said
 

@@ -64,7 +64,40 @@ def test_settings_that_are_the_same_everywhere_are_refused(tmp_path: Path) -> No
     for place in range(FEWEST_TRIALS):
         with TableWriter(tmp_path, sweep_id="s", trial_id=f"t{place}", attempt=0, seed=1) as writer:
             writer.add(
-                "trials", step=9, status="finished", is_baseline=False, dev_wer=0.1, settings="{}"
-            )
+                "trials", step=9, status="finished", is_baseline=False, dev_wer=0.1 + place / 100,
+                settings="{}",
+            )  # fmt: skip
     with pytest.raises(ResultsError, match="no searched setting differs"):
         setting_importance(open_results(tmp_path))
+
+
+def test_without_a_best_quarter_nothing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="trials = 30: too many have the highest dev_wer"):
+        setting_importance(write_sweep(tmp_path, 30, lambda settings: 0.5))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_setting_that_all_but_one_have_warns_of_nothing(tmp_path: Path) -> None:
+    for place in range(FEWEST_TRIALS):
+        settings = {"a": place} | ({"b": place % 2} if place else {})
+        with TableWriter(tmp_path, sweep_id="s", trial_id=f"t{place}", attempt=0, seed=1) as writer:
+            writer.add(
+                "trials", step=9, status="finished", is_baseline=False, dev_wer=place / 100,
+                settings=json.dumps(settings),
+            )  # fmt: skip
+    assert setting_importance(open_results(tmp_path)).shares.keys() == {"a", "b"}
+
+
+def test_a_setting_over_decades_is_judged_by_decades(tmp_path: Path) -> None:
+    # Best between 1e-4 and 1e-3; on a linear scale these would share one cell with 2e-3.
+    rng = random.Random(2)
+    for place in range(80):
+        rate = 10 ** rng.uniform(-4, -1)
+        settings = {"optim.learning_rate": rate, "adaptation.delta": rng.uniform(0.1, 0.4)}
+        with TableWriter(tmp_path, sweep_id="s", trial_id=f"t{place}", attempt=0, seed=1) as writer:
+            writer.add(
+                "trials", step=9, status="finished", is_baseline=False,
+                dev_wer=rate if rate > 1e-3 else rate / 1e3, settings=json.dumps(settings),
+            )  # fmt: skip
+    shares = setting_importance(open_results(tmp_path)).shares
+    assert shares["optim.learning_rate"] > 0.9

@@ -7,6 +7,7 @@ import typer
 
 from tuneprune.commands.options import sweep_folder, warn
 from tuneprune.commands.plot import find_importance
+from tuneprune.errors import ResultsError
 
 
 def report(
@@ -19,6 +20,8 @@ def report(
     from tuneprune.results import open_results, write_report
 
     results = open_results(sweep_folder(sweep))
+    if out is None and results.folder.path is None:
+        raise ResultsError("--out", None, "must name a file where the sweep is a URI")
     target = out or results.path / "report.html"
     write_report(results, target, find_importance=find_importance)
     print(target)

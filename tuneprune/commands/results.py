@@ -74,7 +74,7 @@ def show(
         trials = ranked_trials(results)
         table, common = trial_columns(results, trials), ""
         if shown_as in FOR_PEOPLE:
-            table, common = without_common(table, results.searched())
+            table, common = without_common(table, results.searched(), width())
         print_table(table, shown_as.value, width(), searched=results.searched())
         print_reasons(trials, shown_as.value, width())
         if common:
@@ -184,7 +184,7 @@ def pool(
         pooled = pool_seeds(opened)
         if shown_as in FOR_PEOPLE:
             searched = pooled.column_names[: pooled.column_names.index("is_baseline")]
-            shown, common = without_common(pooled, searched)
+            shown, common = without_common(pooled, searched, width())
             print_columns(pool_columns(shown, width()), shown_as.value, width())
             print("\n".join(("", *([common] if common else []), pool_notes(pooled))))
         else:

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, stdtrit
 
 from tuneprune.errors import ResultsError
 
@@ -144,6 +143,8 @@ def wer_interval(
 
 def _levels(blocks: int) -> tuple[float, float]:
     """Return the quantiles of the draws that are the ends of an interval over so many blocks."""
+    from scipy.special import ndtr, stdtrit  # half a second, which no trial is to wait for
+
     wider = math.sqrt(blocks / (blocks - 1)) * stdtrit(blocks - 1, _OUTSIDE / 2)
     low = float(ndtr(wider))
     return low, 1 - low

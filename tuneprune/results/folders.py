@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
 from tuneprune.errors import ResultsError
@@ -72,7 +71,7 @@ class Folder(Protocol):
             OSError: it can not be read.
         """
 
-    def dataset(self, name: str) -> ds.Dataset:
+    def dataset(self, name: str) -> Any:
         """Return a Parquet file as something that is read as far as a query needs it."""
 
     def write(self, name: str, write: Callable[[Any], None]) -> None:
@@ -164,7 +163,9 @@ class LocalFolder:
     def open(self, name: str) -> Any:
         return _in_one_line(lambda: pa.OSFile(f"{self._path}/{name}"))
 
-    def dataset(self, name: str) -> ds.Dataset:
+    def dataset(self, name: str) -> Any:
+        import pyarrow.dataset as ds  # it imports pandas
+
         return ds.dataset(f"{self._path}/{name}", format="parquet")
 
     def write(self, name: str, write: Callable[[Any], None]) -> None:
@@ -236,7 +237,9 @@ class RemoteFolder:
     def open(self, name: str) -> Any:
         return _in_one_line(lambda: self._system.open_input_file(self._at(name)))
 
-    def dataset(self, name: str) -> ds.Dataset:
+    def dataset(self, name: str) -> Any:
+        import pyarrow.dataset as ds  # it imports pandas
+
         return ds.dataset(self._at(name), filesystem=self._system, format="parquet")
 
     def write(self, name: str, write: Callable[[Any], None]) -> None:

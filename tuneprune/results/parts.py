@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tuneprune.errors import ResultsError
@@ -130,7 +129,7 @@ class TableFiles:
         with _whole("is truncated or damaged" if known else "is not a part"):
             return _parsed(content, where, self._table)
 
-    def settled_file(self) -> ds.Dataset | None:
+    def settled_file(self) -> Any:
         """Return the one compacted file that holds the whole table in today's columns, if any."""
         names = self.names()
         if len(names) != 1 or self.number(names[0]) is None:

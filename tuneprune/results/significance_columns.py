@@ -54,6 +54,9 @@ def significance_notes(table: pa.Table, role: Literal["dev", "test"]) -> str:
             f"of draws with fewer errors: paired bootstrap over {_drawn(compared)}.",
             *_few_speakers(compared),
         ]
+        if len(compared) > 1:
+            many = len(compared)
+            lines += [f"Each interval is of its trial alone: nothing in it allows for {many}."]
         lines += [f"p: two-sided, of MAPSSWE. {_holm(tests)}"] if tests else []
         lines += _choice(len(rows), split, role) if len(rows) > 1 else []
     return "\n".join([*lines, *_reasons(rows)])

@@ -6,6 +6,7 @@ The sweep's own study is not opened: what is computed here is of what a reader o
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import optuna
@@ -37,18 +38,22 @@ def setting_importance(results: Results, metric: str = "dev_wer") -> Importance:
 
     Raises:
         ResultsError: ``metric`` is no column of numbers, fewer than ``FEWEST_TRIALS`` candidates
-            (see ``Results.best``) have it, or no setting differs among them.
+            (see ``Results.best``) have it, no setting differs among them, or so many are equal that
+            the best quarter is all of them.
     """
     rows = results.best(metric, max(1, results.trials().num_rows), baselines=False).to_pylist()
     if len(rows) < FEWEST_TRIALS:
         remedy = f"{FEWEST_TRIALS} finished trials with {metric} are the fewest for importance"
+        raise ResultsError("trials", len(rows), remedy)
+    if rows[ceil(BEST_SHARE * len(rows)) - 1][metric] == rows[-1][metric]:
+        remedy = f"too many have the highest {metric}; there is no best quarter"
         raise ResultsError("trials", len(rows), remedy)
     distributions = _distributions(rows, [name for name in results.searched() if name != "seed"])
     if not distributions:
         raise ResultsError("trials", len(rows), "no searched setting differs among them")
     study = _study(rows, metric, distributions)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.simplefilter("ignore")  # experimental; a setting that all trials but one have
         evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
         shares = get_param_importances(study, evaluator=evaluator)
     return Importance(
@@ -57,6 +62,9 @@ def setting_importance(results: Results, metric: str = "dev_wer") -> Importance:
         trials=len(rows),
         method=f"PED-ANOVA of the best {BEST_SHARE:.0%} against all".replace("%", " %"),
     )
+
+
+_DECADES = 50
 
 
 def _distributions(
@@ -69,7 +77,9 @@ def _distributions(
         if len(set(values)) < 2:
             continue
         if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-            found[name] = FloatDistribution(min(values), max(values))
+            low, high = min(values), max(values)
+            # Over several decades most values would share a cell of a linear grid.
+            found[name] = FloatDistribution(low, high, log=0 < _DECADES * low < high)
         else:
             found[name] = CategoricalDistribution(sorted(set(values), key=json.dumps))
     return found

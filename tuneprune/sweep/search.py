@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tuneprune.sweep.optuna_study import StudyProposer
@@ -40,6 +43,19 @@ def make_proposer(
     if space.search.replicates is None:
         return proposer
     return ReplicatingProposer(space, proposer, earlier=replicates, on_promoted=on_promoted)
+
+
+class InOrder(FIFOScheduler):
+    """Leaves to Tune which process a trial runs in.
+
+    Ray's own puts the first trial that has none yet into a process that has come free, even while
+    one is being started for it. The next trial then asks for another process, and the sweep waits
+    at its end, for up to 5 s, for one that nobody needs.
+    """
+
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Choose none: Tune starts what is pending, in order."""
+        return None
 
 
 class QueueSearcher(Searcher):

@@ -24,7 +24,7 @@ from tuneprune.sweep.queue import TrialQueue
 from tuneprune.sweep.records import NO_ROOM
 from tuneprune.sweep.resources import TrialResources
 from tuneprune.sweep.rungs import Promotions
-from tuneprune.sweep.search import QueueSearcher, make_proposer
+from tuneprune.sweep.search import InOrder, QueueSearcher, make_proposer
 from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.trial import Metrics, run_trial
@@ -99,6 +99,7 @@ def _fit(task: SweepTask, resources: TrialResources, queue: TrialQueue, watch: T
         tune.with_resources(trial, _request(resources)),
         tune_config=tune.TuneConfig(
             search_alg=QueueSearcher(queue),
+            scheduler=InOrder(),  # type: ignore[no-untyped-call]
             num_samples=-1,  # until the queue says that all trials have ended
             max_concurrent_trials=resources.concurrent,
             reuse_actors=True,

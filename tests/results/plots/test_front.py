@@ -1,9 +1,12 @@
 """Read back from the artists: the front, the baseline, and all other trials."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from matplotlib.axes import Axes
 
 from tuneprune.results.plots import pareto_picture
-from tuneprune.results.reader import Results
+from tuneprune.results.reader import Results, open_results
 
 
 def points(axes: Axes, label: str) -> list[tuple[float, float]]:
@@ -28,3 +31,14 @@ def test_what_is_beaten_is_light(sweep: Results) -> None:
     (axes,) = pareto_picture(sweep, metric="dev_wer", x="adaptation.at").axes
     assert points(axes, "on the Pareto front") == [(0.1, 30), (0.2, 20)]
     assert points(axes, "trial") == [(0.1, 40)]
+
+
+def test_what_can_not_be_on_the_front_is_open(
+    tmp_path: Path, trial_writer: Callable[..., None]
+) -> None:
+    trial_writer("t1", dev_wer=0.3, params=3)
+    trial_writer("t2", dev_wer=0.2, params=2, replicate_of="t1")
+    trial_writer("t3", dev_wer=0.1, params=1, violated="params >= 2")
+    (axes,) = pareto_picture(open_results(tmp_path)).axes
+    assert points(axes, "on the Pareto front") == [(3, 30)]
+    assert points(axes, "stopped, repeated, or outside of a constraint") == [(2, 20), (1, 10)]

@@ -89,7 +89,9 @@ def test_a_stopped_trial_ends_where_it_was_stopped(
     write(
         "t1", executed=8, shared_from="t0", events=((12, "a"),), status="stopped", step=20,
     )  # fmt: skip
-    assert stretches(open_results(tmp_path))["t1"] == [(0, 12, "t0"), (12, 20, "t1")]
+    results = open_results(tmp_path)
+    assert stretches(results)["t1"] == [(0, 12, "t0"), (12, 20, "t1")]
+    assert [way.asked for way in ways_of(results)] == [32, 20]
 
 
 def test_the_picture_says_how_many_steps_were_saved(

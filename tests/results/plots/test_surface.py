@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.plots import setting_surface
@@ -63,3 +64,23 @@ def test_two_of_three_settings_must_be_named(
     axes = setting_surface(results, x="b", y="a").axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("b", "a")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["w0", "w1"]
+
+
+def test_only_what_can_be_the_best_is_in_a_mean(
+    tmp_path: Path, trial_writer: Callable[..., None]
+) -> None:
+    for name, wer, columns in (
+        ("t0", 0.2, {}),
+        ("t1", 0.9, {"status": "stopped"}),
+        ("t2", 0.1, {"violated": "params <= 3"}),
+        ("t3", 0.3, {"replicate_of": "t0"}),
+    ):
+        settings = {"adaptation.at": 0.1, "adaptation.delta": 0.1}
+        trial_writer(name, settings=settings, dev_wer=wer, **columns)
+    for place in (2, 3):
+        settings = {"adaptation.at": place / 10, "adaptation.delta": place / 10}
+        trial_writer(f"u{place}", settings=settings, dev_wer=0.5)
+    figure = setting_surface(open_results(tmp_path))
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["20.0", "50.0", "50.0"]
+    said = " ".join(text.get_text() for text in figure.findobj(match=Text))
+    assert "3 left out: stopped, repeated, or outside of a constraint" in " ".join(said.split())

@@ -161,3 +161,11 @@ def test_a_damaged_sweep_json_is_one_line(sweep: Results, content: str) -> None:
     (sweep.path / "sweep.json").write_text(content, encoding="utf-8")
     with pytest.raises(ResultsError, match="can not be read as JSON"):
         report_html(sweep)
+
+
+def test_stopping_a_trial_is_no_sharing(tmp_path: Path, trial_writer: Callable[..., None]) -> None:
+    trial_writer("t1", executed_steps=30, total_steps=30)
+    trial_writer("t2", status="stopped", executed_steps=5, total_steps=30, wers=(0.5,))
+    found = Read(report_html(open_results(tmp_path))).text["dd"]
+    assert "35 executed of 40 asked for" in found
+    assert "not all trials have ended" not in found

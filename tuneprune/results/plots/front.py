@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.plots import figures
 from tuneprune.results.plots.labels import label_points
-from tuneprune.results.plots.measures import Measure, measure, one_sweep
+from tuneprune.results.plots.measures import NO_CANDIDATE, Measure, measure, one_sweep
 from tuneprune.results.reader import Results
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ _MOST_NAMED = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Roles:
-    """Masks over all trials; True where a trial is on the front, a baseline, has both numbers."""
+    """Masks over all trials; True where a trial has both numbers and is what the name says."""
 
     front: "npt.NDArray[np.bool_]"
     baseline: "npt.NDArray[np.bool_]"
+    candidate: "npt.NDArray[np.bool_]"
     both: "npt.NDArray[np.bool_]"
 
 
@@ -36,7 +37,7 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
     """Return a picture of ``metric`` over ``x``, both the lower the better.
 
     The front is that of ``Results.pareto``; the line along it bounds what is reached: nothing was
-    measured between its corners.
+    measured between its corners. A trial that is no candidate for it is an open mark.
 
     Raises:
         ResultsError: several sweeps, or no finished trial with a number for both.
@@ -46,7 +47,7 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
     trials = results.trials()
     both = np.isfinite(across.values) & np.isfinite(up.values)
     front = results.pareto([x, metric])["trial_id"]
-    on_front = pc.is_in(trials["trial_id"], pa.array(front.to_pylist(), pa.string()))
+    ranked = results.best(metric, max(1, trials.num_rows))["trial_id"]
     if not len(front):
         raise ResultsError("metric", metric, f"no finished trial has a number for it and for {x}")
     figure = figures.make_figure(7.2, 4.8)
@@ -54,8 +55,9 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
     figures.calm_axes(axes)
     axes.grid(axis="x", color=figures.GRID, linewidth=0.8)
     roles = _Roles(
-        front=np.array(on_front.to_pylist()) & both,
+        front=_named(trials, front) & both,
         baseline=np.array(trials["is_baseline"].to_pylist()) & both,
+        candidate=_named(trials, ranked) & both,
         both=both,
     )
     entries = _draw(axes, across, up, roles)
@@ -68,8 +70,8 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
         figure,
         f"{up.label.rsplit(' (', 1)[0].capitalize()} against {across.label.rsplit(' (', 1)[0]}, "
         f"{figures.short(sweep, 40)}",
-        f"{figures.counted(int(both.sum()), 'trial')}{note}; on the front: no other trial "
-        "is as low in both and lower in one",
+        f"{figures.counted(int(both.sum()), 'trial')}{note}; on the front: none that "
+        "can be the best is as low in both and lower in one",
     )
     figures.legend_below(figure, entries)
     points = np.stack([across.values[both], up.values[both]], axis=1)
@@ -81,6 +83,11 @@ def pareto_picture(results: Results, *, x: str = "params", metric: str = "dev_we
         np.concatenate([points, _along(points[roles.front[both]])]),
     )
     return figure
+
+
+def _named(trials: pa.Table, names: pa.ChunkedArray) -> "npt.NDArray[np.bool_]":
+    found: npt.NDArray[np.bool_] = pc.is_in(trials["trial_id"], names.combine_chunks()).to_numpy()
+    return found
 
 
 def _along(front: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
@@ -96,8 +103,13 @@ def _along(front: "npt.NDArray[np.float64]") -> "npt.NDArray[np.float64]":
 
 def _draw(axes: "Axes", across: Measure, up: Measure, roles: _Roles) -> list["Artist"]:
     x, y = across.values, up.values
-    rest = roles.both & ~roles.front & ~roles.baseline
+    rest = roles.candidate & ~roles.front & ~roles.baseline
+    other = roles.both & ~roles.candidate & ~roles.baseline
     entries: list[Artist] = []
+    if other.any():
+        entries += axes.plot(
+            x[other], y[other], "o", mfc="none", color=figures.GREY, ms=5, label=NO_CANDIDATE
+        )
     if rest.any():
         entries += axes.plot(
             x[rest], y[rest], "o", color=figures.LIGHT, ms=5, label="trial", zorder=2

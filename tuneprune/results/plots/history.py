@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneprune.results.plots import figures
-from tuneprune.results.plots.measures import Measure, measure, one_sweep
+from tuneprune.results.plots.measures import NO_CANDIDATE, Measure, measure, one_sweep
 from tuneprune.results.reader import Results
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _draw(
     if other.any():
         entries += axes.plot(
             places[other], values[other], "o", mfc="none", color=figures.GREY, ms=5,
-            label="stopped, repeated, or outside of a constraint",
+            label=NO_CANDIDATE,
         )  # fmt: skip
     if counts.any():
         entries += axes.plot(

@@ -11,6 +11,7 @@ from tuneprune.results.folders import place_of
 from tuneprune.results.reader import Results
 from tuneprune.results.schema import TABLES, field_note
 
+NO_CANDIDATE = "stopped, repeated, or outside of a constraint"
 _LARGE = ((1e9, "billion "), (1e6, "million "), (1e4, "thousand "))
 _COUNTED = ("params", "multiply-adds / s of audio")
 

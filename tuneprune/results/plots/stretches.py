@@ -71,7 +71,6 @@ class _Walker:
     is_baseline: bool
     shared_from: str | None
     executed: int
-    asked: int
     end: int
     trunk: str
     events: Sequence[_Event]
@@ -96,16 +95,15 @@ def _walkers(results: Results) -> list[_Walker]:
         events.setdefault(row["trial_id"], []).append((row["step"], did))
     walkers = []
     for row in results.table("trials").to_pylist():
-        asked = row["total_steps"]
         # A stopped trial knows how far it came; one that finished came to the end.
-        end = asked if row["status"] == "finished" else row["step"]
-        if row["executed_steps"] is None or not asked or not end:
+        end = row["total_steps" if row["status"] == "finished" else "step"]
+        if row["executed_steps"] is None or not row["total_steps"] or not end:
             continue
         walkers.append(
             _Walker(
                 trial=row["trial_id"], is_baseline=row["is_baseline"],
-                shared_from=row["shared_from"], executed=row["executed_steps"], asked=asked,
-                end=end, trunk=_trunk(row), events=events.get(row["trial_id"], []),
+                shared_from=row["shared_from"], executed=row["executed_steps"], end=end,
+                trunk=_trunk(row), events=events.get(row["trial_id"], []),
             )
         )  # fmt: skip
     return walkers
@@ -182,5 +180,5 @@ def _way(walker: _Walker, owners: Mapping[tuple[str, _Node], str | None]) -> Way
         stretches=tuple(stretches),
         events=tuple(step for step, _ in walker.events),
         executed=walker.executed,
-        asked=walker.asked,
+        asked=walker.end,
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.plots import figures
-from tuneprune.results.plots.measures import Measure, is_numeric, measure, one_sweep
+from tuneprune.results.plots.measures import NO_CANDIDATE, Measure, is_numeric, measure, one_sweep
 from tuneprune.results.reader import Results
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def setting_surface(
     drawn = measure(results, metric)
     across, up = (_setting(results, name, drawn.values) for name in names)
     found = np.isfinite(across.places) & np.isfinite(up.places) & np.isfinite(drawn.values)
+    others = found & ~_candidates(results, metric)
+    found &= ~others
     if not found.any():
         raise ResultsError("metric", metric, f"no trial has it with both {names[0]} and {names[1]}")
     baseline = drawn.values[np.array(results.trials()["is_baseline"].to_pylist())]
@@ -72,13 +74,15 @@ def setting_surface(
     is_grid = across.ticks is not None and up.ticks is not None
     note = "a dot each"
     if is_grid:
-        _fill_cells(axes, across, up, drawn.values, scale)
+        _fill_cells(axes, across, up, np.where(found, drawn.values, np.nan), scale)
         note += "; a filled cell is their mean"
     _draw_points(axes, across, up, drawn, found, scale)
     _add_colour_bar(figure, axes, drawn, scale, baseline)
     _label_axis(axes.xaxis, across, axes.set_xlim, axes.set_xlabel)
     _label_axis(axes.yaxis, up, axes.set_ylim, axes.set_ylabel)
     what = drawn.label.rsplit(" (", 1)[0]
+    if others.any():
+        note += f"; {others.sum()} left out: {NO_CANDIDATE}"
     if len(baseline):
         note += f"; line on the scale: baseline, {_decimals(baseline.mean())}"
     figures.set_title(
@@ -88,6 +92,13 @@ def setting_surface(
         f"{figures.counted(int(found.sum()), 'trial')}, {note}",
     )
     return figure
+
+
+def _candidates(results: Results, metric: str) -> npt.NDArray[np.bool_]:
+    """Return which trials have finished, keep all constraints and repeat no other one."""
+    trials = results.trials()
+    best = results.best(metric, max(1, trials.num_rows))["trial_id"].to_pylist()
+    return np.isin(np.array(trials["trial_id"].to_pylist(), dtype=object), best)
 
 
 def _chosen(results: Results, x: str | None, y: str | None) -> tuple[str, str]:

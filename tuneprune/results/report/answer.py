@@ -17,13 +17,14 @@ def answer(material: Material) -> list[str]:
     if material.best is None:
         return _without_best(material, others)
     found = material.compared.get(material.best["trial_id"])
-    lines = [_best(material, material.best, others)]
+    candidates = [row for row in others if row["status"] == "finished" and not _violates(row)]
+    lines = [_best(material, material.best, candidates)]
     if found is None or found["difference"] is None:
         reason = (found or {}).get("note") or material.significance.why_not or "not recorded"
         lines.append(f"It is not compared with a baseline: {reason}.")
     else:
         lines += [_difference(found), _verdict(found)]
-    return [*lines, *_choice(material, others), *_over_seeds(material), *_holm(material)]
+    return [*lines, *_choice(material, candidates), *_over_seeds(material), *_holm(material)]
 
 
 def _without_best(material: Material, others: Sequence[Row]) -> list[str]:
@@ -41,9 +42,8 @@ def _violates(row: Row) -> bool:
     return row["violated"] is not None
 
 
-def _best(material: Material, best: Row, others: Sequence[Row]) -> str:
-    candidates = [row for row in others if row["status"] == "finished"]
-    count = sum(row["replicate_of"] is None and row["violated"] is None for row in candidates)
+def _best(material: Material, best: Row, candidates: Sequence[Row]) -> str:
+    count = sum(row["replicate_of"] is None for row in candidates)
     settings = settings_line(settings_of(best))
     name = f"{best['trial_id']} ({settings})" if settings else best["trial_id"]
     said = f"{name} makes {_test_wer(material, best)}"
@@ -92,14 +92,15 @@ def _sense(low: float, high: float) -> str:
     return "The interval holds 0: no difference to the baseline is shown"
 
 
-def _choice(material: Material, others: Sequence[Row]) -> list[str]:
-    if len(others) < 2 or not _by(material).endswith("dev"):
+def _choice(material: Material, candidates: Sequence[Row]) -> list[str]:
+    own = [row for row in candidates if row["replicate_of"] is None]
+    if len(own) < 2 or not _by(material).endswith("dev"):
         return []
     said = (
         "The best was chosen on dev, which flatters its error rate there; the one on test had no "
         "part in the choice."
     )
-    seeds = {row["seed"] for row in others}
+    seeds = {row["seed"] for row in own}
     if len(seeds) == 1:
         return [f"{said} One seed: another may rank otherwise."]
     return [f"{said} It is one of {len(seeds)} seeds, so luck is in it."]

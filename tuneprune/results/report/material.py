@@ -60,15 +60,16 @@ class Material:
 
     @property
     def executed_and_asked(self) -> tuple[int, int] | None:
-        """Steps of the trials that say how many they trained themselves; None if none does."""
+        """Steps of the trials that say how many they trained themselves; None if none does.
+
+        Of a trial that was stopped no more was asked than it came to: that saves, but shares not.
+        """
         known = [row for row in self.trials if row["executed_steps"] is not None]
         known = [row for row in known if row["total_steps"]]
         if not known:
             return None
-        executed, asked = (
-            sum(row[name] for row in known) for name in ("executed_steps", "total_steps")
-        )
-        return executed, asked
+        asked = [row["step" if row["status"] == "stopped" else "total_steps"] for row in known]
+        return sum(row["executed_steps"] for row in known), sum(asked)
 
     def test_interval(self, trial: str) -> tuple[float, float] | None:
         """Return the 95 % interval of a trial's WER on test; None if it has kept no words."""

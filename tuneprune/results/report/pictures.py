@@ -39,7 +39,8 @@ _CAPTIONS = {
     "difference.",
     "pareto": "Each mark is a trial; towards the lower left is fewer errors and a smaller model.",
     "history": "Each mark is a trial in the order in which they were proposed.",
-    "importance": "Shares of the variation between trials that go with each setting.",
+    "importance": "How far the values of each setting among the best trials are from those among "
+    "all, as shares.",
     "stages": "Each line is a trial over its steps; dotted is what another had trained.",
 }
 assert HEADINGS.keys() == _CAPTIONS.keys() == KINDS.keys()

@@ -63,7 +63,7 @@ def _summary(material: Material) -> Html:
         ("Sweep", material.sweep_id),
         ("Trials", f"{ended}{planned}"),
         ("Began", moment(sweep.started_s)),
-        ("Ended", moment(sweep.finished_s) if sweep.finished_s else "not all trials have ended"),
+        ("Ended", "not all trials have ended" if counts["running"] else moment(sweep.finished_s)),
         ("Wall time", _wall_time(material)),
         ("Training, all trials together", duration(sum(row["train_s"] or 0.0 for row in trials))),
         ("Steps", _steps(material)),
