@@ -66,6 +66,16 @@ def test_one_frame_by_hand() -> None:
     torch.testing.assert_close(without, -torch.tensor([0.25]).log())
 
 
+def test_labels_that_are_sure_to_come_but_never_likely_to_come_now_make_a_small_loss() -> None:
+    """So a transducer's loss alone does not tell the encoder where a label is."""
+    now, frames = 0.2, 40
+    before, after = torch.tensor([1 - now, now]), torch.tensor([1.0, 0.0])
+    logits = torch.stack([before, after]).log().clamp(min=-100.0).expand(1, frames, 2, 2)
+    found = rnnt_loss(logits, torch.tensor([[1]]), torch.tensor([frames]), torch.tensor([1]))
+    torch.testing.assert_close(found, torch.tensor([-math.log1p(-((1 - now) ** frames))]))
+    assert (logits[:, :, 0].argmax(-1) == 0).all()  # greedy search waits for ever
+
+
 def test_its_gradient_is_that_of_finite_differences() -> None:
     logits, labels = example()
 
