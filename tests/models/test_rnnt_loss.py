@@ -85,6 +85,23 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(loss, (logits.requires_grad_(),), eps=1e-6, atol=1e-8)
 
 
+def test_the_gradient_asks_for_labels_by_so_much_more_and_the_loss_stays() -> None:
+    """Each alignment's arcs, weighted by how probable it was."""
+    logits, labels = example()
+    logits.requires_grad_()
+    found = rnnt_loss(logits, labels, FRAMES, LABELS, fast_emit=0.5)
+    assert torch.equal(found, rnnt_loss(logits, labels, FRAMES, LABELS))
+    total = torch.zeros((), dtype=torch.float64)
+    for i, log_probs in enumerate(logits.log_softmax(-1)):
+        ways = list(alignments(int(FRAMES[i]), labels[i, : LABELS[i]].tolist()))
+        arcs = [torch.stack([log_probs[arc] for arc in arcs]) for arcs in ways]
+        asked = [torch.tensor([1.5 if label else 1.0 for *_, label in arcs]) for arcs in ways]
+        share = torch.stack([one.sum() for one in arcs]).softmax(0).detach()
+        total = total - sum(p * (a * w).sum() for p, a, w in zip(share, arcs, asked, strict=True))
+    expected, gradient = (torch.autograd.grad(x, logits)[0] for x in (total, found.sum()))
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
+
+
 def test_what_lies_behind_an_utterance_plays_no_part_and_gets_no_gradient() -> None:
     logits, labels = example()
     changed = logits.clone()

@@ -36,6 +36,7 @@ class TransducerOutput(nn.Module):
         self.max_labels_per_frame = config.max_labels_per_frame
         self.predictor = Predictor(config, num_labels)
         self.joiner = Joiner(config, d_model=d_model, num_labels=num_labels)
+        self.fast_emit = config.fast_emit
         self.ctc_weight = config.ctc_weight
         self.ctc = nn.Linear(d_model, num_labels) if config.ctc_weight else None
 
@@ -61,7 +62,9 @@ class TransducerOutput(nn.Module):
         frames_BUJ = self.joiner.of_frames(encoded_BUD)
         labels_BLJ = self.joiner.of_labels(self.predictor.after(labels_BL))
         logits_BULV = self.joiner.scores(frames_BUJ[:, :, None], labels_BLJ[:, None])
-        return rnnt_loss(logits_BULV, labels_BL, num_frames_B, num_labels_B)
+        return rnnt_loss(
+            logits_BULV, labels_BL, num_frames_B, num_labels_B, fast_emit=self.fast_emit
+        )
 
     @torch.no_grad()
     def decode(self, encoded_BUD: Tensor, num_frames_B: Tensor) -> list[list[int]]:
