@@ -66,6 +66,16 @@ def test_one_frame_by_hand() -> None:
     torch.testing.assert_close(without, -torch.tensor([0.25]).log())
 
 
+def test_labels_that_are_sure_to_come_but_never_likely_to_come_now_make_a_small_loss() -> None:
+    """So a transducer's loss alone does not tell the encoder where a label is."""
+    now, frames = 0.2, 40
+    before, after = torch.tensor([1 - now, now]), torch.tensor([1.0, 0.0])
+    logits = torch.stack([before, after]).log().clamp(min=-100.0).expand(1, frames, 2, 2)
+    found = rnnt_loss(logits, torch.tensor([[1]]), torch.tensor([frames]), torch.tensor([1]))
+    torch.testing.assert_close(found, torch.tensor([-math.log1p(-((1 - now) ** frames))]))
+    assert (logits[:, :, 0].argmax(-1) == 0).all()  # greedy search waits for ever
+
+
 def test_its_gradient_is_that_of_finite_differences() -> None:
     logits, labels = example()
 
@@ -73,6 +83,23 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
         return rnnt_loss(x, labels, FRAMES, LABELS)
 
     assert torch.autograd.gradcheck(loss, (logits.requires_grad_(),), eps=1e-6, atol=1e-8)
+
+
+def test_the_gradient_asks_for_labels_by_so_much_more_and_the_loss_stays() -> None:
+    """Each alignment's arcs, weighted by how probable it was."""
+    logits, labels = example()
+    logits.requires_grad_()
+    found = rnnt_loss(logits, labels, FRAMES, LABELS, fast_emit=0.5)
+    assert torch.equal(found, rnnt_loss(logits, labels, FRAMES, LABELS))
+    total = torch.zeros((), dtype=torch.float64)
+    for i, log_probs in enumerate(logits.log_softmax(-1)):
+        ways = list(alignments(int(FRAMES[i]), labels[i, : LABELS[i]].tolist()))
+        arcs = [torch.stack([log_probs[arc] for arc in arcs]) for arcs in ways]
+        asked = [torch.tensor([1.5 if label else 1.0 for *_, label in arcs]) for arcs in ways]
+        share = torch.stack([one.sum() for one in arcs]).softmax(0).detach()
+        total = total - sum(p * (a * w).sum() for p, a, w in zip(share, arcs, asked, strict=True))
+    expected, gradient = (torch.autograd.grad(x, logits)[0] for x in (total, found.sum()))
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-12)
 
 
 def test_what_lies_behind_an_utterance_plays_no_part_and_gets_no_gradient() -> None:

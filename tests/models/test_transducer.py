@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -82,6 +83,41 @@ def test_the_loss_does_not_depend_on_padding_or_on_what_is_beside(joiner: str) -
         frames = int(FRAMES[row])
         alone = losses(model, x[:, : frames + 4], (row,))
         torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-11)
+
+
+def test_training_adds_a_share_of_ctc_on_the_encoders_frames_and_evaluation_does_not() -> None:
+    """What it adds is worked out by torch, utterance by utterance."""
+    model, alone = build(config(ctc_weight=0.7)).double(), build(config(ctc_weight=0)).double()
+    expected = {n: t for n, t in model.state_dict().items() if not n.startswith("output.ctc.")}
+    assert alone.state_dict().keys() == expected.keys()
+    assert all(torch.equal(t, expected[n]) for n, t in alone.state_dict().items())
+    encoded, frames = model.eval()(features(), FRAMES)
+    log_probs = functional.linear(encoded, *model.output.ctc.parameters()).log_softmax(-1)
+    added = [
+        functional.ctc_loss(one[:count], label, count, number, reduction="sum")
+        for one, count, label, number in zip(
+            log_probs, frames, LABELS.split(COUNTS.tolist()), COUNTS, strict=True
+        )
+    ]
+    plain = alone.losses(encoded, frames, LABELS, COUNTS)
+    assert torch.equal(model.losses(encoded, frames, LABELS, COUNTS), plain)
+    found = model.train().losses(encoded, frames, LABELS, COUNTS)
+    torch.testing.assert_close(found, plain + 0.7 * torch.stack(added))
+    assert torch.equal(alone.train().losses(encoded, frames, LABELS, COUNTS), plain)
+
+
+def test_ctc_without_a_way_to_the_labels_adds_nothing() -> None:
+    model = build(config(ctc_weight=0.7)).train()
+    labels, counts = torch.tensor([1, 1, 1, 2, 2]), torch.tensor([3, 2])
+    encoded = torch.randn(2, 5, 16, requires_grad=True)
+    frames = torch.tensor([4, 2])  # three that are equal need two blanks between them, two need one
+    found = model.losses(encoded, frames, labels, counts)
+    plain = model.eval().losses(encoded, frames, labels, counts)
+    assert torch.equal(found, plain)
+    found.sum().backward()
+    assert encoded.grad is not None
+    assert encoded.grad.isfinite().all()
+    assert not model.output.ctc.weight.grad.any()
 
 
 def test_labels_are_cut_where_the_next_utterance_begins() -> None:

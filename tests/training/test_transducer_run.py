@@ -86,22 +86,34 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(
         assert allocation_of(first.prunable_modules()) == Allocation(counts={})
 
 
+@pytest.fixture(scope="module")
+def many_tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of more tones: a predictor learns the texts of a dozen by heart."""
+    path = tmp_path_factory.mktemp("corpora") / "tones"
+    make_tone_corpus(path, train=60)
+    return path
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("beam", [1, 3])
-def test_a_checkpoint_says_what_the_run_recorded(tones: Path, tmp_path: Path, beam: int) -> None:
+def test_a_run_learns_and_its_checkpoint_says_what_the_run_recorded(
+    many_tones: Path, tmp_path: Path, beam: int
+) -> None:
     config = tone_config(
-        tones,
+        many_tones,
         "model.transducer={embedding_dim: 8, hidden_dim: 32, joiner_dim: 32, dropout: 0.0}",
         f"model.transducer.beam={beam}",
-        "training.epochs=20",
-        "optim.peak_lr=5e-3",
+        "training.epochs=30",
+        "optim.peak_lr=1e-2",
     )
-    run(config, tmp_path)
+    summary = run(config, tmp_path)
+    assert summary.dev_cer < 0.1
     rows = open_results(tmp_path).table("utterances").to_pylist()
     recorded = {r["utterance_id"]: r["hypothesis"] for r in rows if r["split"] == "test"}
-    utterances = open_corpus(tones).split("test")
+    utterances = open_corpus(many_tones).split("test")
     heard = load_model(checkpoint_of(tmp_path, "best")).transcribe(utterances.audio)
     assert dict(zip(utterances.ids, heard, strict=True)) == recorded
-    assert any(heard) or beam == 1  # after so few steps, greedy may well say nothing
+    assert len(set(heard)) > 1
 
 
 def test_utterances_of_more_labels_than_frames_are_trained_on(tmp_path: Path) -> None:

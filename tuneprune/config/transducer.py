@@ -14,6 +14,12 @@ class TransducerConfig(Settings):
     ``concat`` puts them side by side, so that each adds its own share to the scores and no tensor
     of frames x labels x ``joiner_dim`` is made. ``beam``: label sequences that a frame keeps, 1 is
     greedy. At most ``max_labels_per_frame`` labels are found in a frame.
+
+    A transducer's loss leaves it open at which frame a label comes: labels that are probable to
+    come at some time, but at no frame more probable than a blank, make it small, and greedy search
+    finds none of them. Against that, in training only, ``fast_emit`` is how much more its gradient
+    asks for labels than for blanks (FastEmit, arXiv 2010.11148), and ``ctc_weight`` how much of a
+    CTC loss, on a linear layer over the encoder's frames, is added.
     """
 
     embedding_dim: int = Field(256, ge=1)
@@ -24,6 +30,8 @@ class TransducerConfig(Settings):
     joiner: Literal["sum", "concat"] = "sum"
     joiner_dim: int = Field(256, ge=1)
     activation: Literal["tanh", "relu"] = "tanh"
+    fast_emit: float = Field(0.01, ge=0)
+    ctc_weight: float = Field(0.3, ge=0, description="in training; 0: no such layer")
     beam: int = Field(1, ge=1)
     max_labels_per_frame: int = Field(10, ge=1)
 

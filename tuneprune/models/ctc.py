@@ -60,13 +60,23 @@ class CtcModel(BlockModel):
 
 
 def ctc_loss(
-    log_probs_BUV: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
+    log_probs_BUV: Tensor,
+    num_frames_B: Tensor,
+    labels: Tensor,
+    num_labels_B: Tensor,
+    *,
+    zero_infinity: bool = False,
 ) -> Tensor:
     """Return each utterance's negative log-likelihood [B], in nats.
 
     ``labels`` are those of all utterances, one after the other. An utterance with fewer frames
-    than its labels need has an infinite loss; the caller keeps such ones out.
+    than its labels need has an infinite loss, or with ``zero_infinity`` none and no gradient.
     """
     return functional.ctc_loss(
-        log_probs_BUV.transpose(0, 1), labels, num_frames_B, num_labels_B, reduction="none"
+        log_probs_BUV.transpose(0, 1),
+        labels,
+        num_frames_B,
+        num_labels_B,
+        reduction="none",
+        zero_infinity=zero_infinity,
     )

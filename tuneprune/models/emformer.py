@@ -105,7 +105,7 @@ class EmformerTransducer(SpeechModel):
     def losses(
         self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
     ) -> Tensor:
-        """Return each utterance's negative log-likelihood [B], at least float32, in nats."""
+        """Return the loss [B] of each utterance, as `SpeechModel.losses` says."""
         return self.output.losses(encoded_BUX, num_frames_B, labels, num_labels_B)
 
     def decode(self, encoded_BUX: Tensor, num_frames_B: Tensor) -> list[list[int]]:

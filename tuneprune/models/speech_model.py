@@ -38,6 +38,8 @@ class SpeechModel(nn.Module, ABC):
     ) -> Tensor:
         """Return each utterance's negative log-likelihood [B], at least float32, in nats.
 
+        In training, with what the output adds to it.
+
         Args:
             encoded_BUX: what `forward` returned.
             num_frames_B: encoder frames of each, as it returned them.

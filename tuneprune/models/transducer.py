@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tuneprune.config import ModelConfig, TransducerConfig
+from tuneprune.models.ctc import ctc_loss
 from tuneprune.models.encoder import BlockModel
 from tuneprune.models.joiner import Joiner
 from tuneprune.models.predictor import Predictor
@@ -38,16 +39,35 @@ class TransducerOutput(nn.Module):
         self.max_labels_per_frame = config.max_labels_per_frame
         self.predictor = Predictor(config, num_labels)
         self.joiner = Joiner(config, d_model=d_model, num_labels=num_labels)
+        self.fast_emit = config.fast_emit
+        self.ctc_weight = config.ctc_weight
+        self.ctc = nn.Linear(d_model, num_labels) if config.ctc_weight else None
 
     def losses(
         self, encoded_BUD: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
     ) -> Tensor:
-        """Return each utterance's negative log-likelihood [B], as `SpeechModel.losses` says."""
+        """Return the loss [B] of each utterance, as `SpeechModel.losses` says."""
+        loss_B = self._negative_log_likelihood(encoded_BUD, num_frames_B, labels, num_labels_B)
+        if self.ctc is None or not self.training:
+            return loss_B
+        logits_BUV = self.ctc(encoded_BUD)
+        if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
+            logits_BUV = logits_BUV.float()
+        ctc_B = ctc_loss(
+            logits_BUV.log_softmax(-1), num_frames_B, labels, num_labels_B, zero_infinity=True
+        )
+        return loss_B + self.ctc_weight * ctc_B
+
+    def _negative_log_likelihood(
+        self, encoded_BUD: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
+    ) -> Tensor:
         labels_BL = padded_labels(labels, num_labels_B)
         frames_BUJ = self.joiner.of_frames(encoded_BUD)
         labels_BLJ = self.joiner.of_labels(self.predictor.after(labels_BL))
         logits_BULV = self.joiner.scores(frames_BUJ[:, :, None], labels_BLJ[:, None])
-        return rnnt_loss(logits_BULV, labels_BL, num_frames_B, num_labels_B)
+        return rnnt_loss(
+            logits_BULV, labels_BL, num_frames_B, num_labels_B, fast_emit=self.fast_emit
+        )
 
     @torch.no_grad()
     def decode(self, encoded_BUD: Tensor, num_frames_B: Tensor) -> list[list[int]]:
@@ -103,7 +123,7 @@ class BlockTransducer(BlockModel):
     def losses(
         self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
     ) -> Tensor:
-        """Return each utterance's negative log-likelihood [B], at least float32, in nats."""
+        """Return the loss [B] of each utterance, as `SpeechModel.losses` says."""
         return self.output.losses(encoded_BUX, num_frames_B, labels, num_labels_B)
 
     def decode(self, encoded_BUX: Tensor, num_frames_B: Tensor) -> list[list[int]]:
