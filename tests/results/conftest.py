@@ -135,6 +135,16 @@ def add_pair(writer: TableWriter, step: int, event: int, place: int, both: list[
 
 
 @pytest.fixture
+def mask_writer(tmp_path: Path) -> Callable[..., None]:
+    """Write masks of a trial in ``tmp_path`` or a folder of it; see ``write_masks``."""
+
+    def write(trial_id: str, *, folder: str = ".", **options: bool) -> None:
+        write_masks(tmp_path / folder, trial_id, **options)
+
+    return write
+
+
+@pytest.fixture
 def masked(tmp_path: Path) -> Path:
     """Return the sweep ``masked``: t1 has masks of two languages, t2 one for both, others none."""
     folder = tmp_path / "masked"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +10,6 @@ from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_fol
 from tuneprune.commands.printing import printed
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tuneprune.results import Results
 
 _MOST_EVENTS = 20  # of which there is room below the masks
@@ -73,7 +71,7 @@ def _nothing(results: "Results", trial: str, step: int | None, view: View) -> st
     return f"{trial} has no {view.value} of masks to show: one mask is of all languages"
 
 
-def _beside(results: "Results", trial: str, step: int | None) -> "Iterator[tuple[str, pa.Table]]":
+def _beside(results: "Results", trial: str, step: int | None) -> Iterator[tuple[str, Any]]:
     """Yield what people read below the masks, each under a heading."""
     pairs = results.masks(trial, step, by="pair")
     if pairs.num_rows:
@@ -83,11 +81,13 @@ def _beside(results: "Results", trial: str, step: int | None) -> "Iterator[tuple
     events = results.masks(trial, step, by="event")
     shown = events.slice(max(0, events.num_rows - _MOST_EVENTS))
     left_out = events.num_rows - shown.num_rows
-    more = f" (the last {_MOST_EVENTS}; {left_out} before: --by event)" if left_out else ""
-    yield f"What events changed; churn is what came back or left, of all blocks{more}:", shown
+    heading = "What events changed; churn is what came back or left, of all blocks:"
+    if left_out:
+        heading += f"\nthe last {_MOST_EVENTS}; --by event has {left_out} more before them"
+    yield heading, shown
 
 
-def _readable(table: "pa.Table") -> "pa.Table":
+def _readable(table: Any) -> Any:
     """Return a table without the columns that are null in all rows."""
     known = [name for name in table.column_names if table[name].null_count < table.num_rows]
     return table.select(known)

@@ -108,27 +108,30 @@ def _draw_pairs(axes: "Axes", masks: Sequence[_Row], pairs: Sequence[_Row]) -> N
 def _draw_densities(
     axes: "Axes", cells: _Cells, layers: Sequence[int], kinds: Sequence[str]
 ) -> None:
-    _draw_cells(axes, cells, lambda density: f"{100 * density:.0f}")
+    most = float(np.nanmax(cells)) or 1.0
+    _draw_cells(axes, cells, lambda density: f"{100 * density:.0f}", most=most)
     axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])
     axes.set_xticks(range(len(kinds)), kinds, rotation=40, ha="right", fontsize=8)
     axes.set_ylabel("layer")
     axes.set_title("blocks kept (%)", fontsize=10)
 
 
-def _draw_cells(axes: "Axes", cells: _Cells, form: Callable[[float], str]) -> None:
-    """Fill cells by fractions from 0 to 1 and write them; what is not known stays empty."""
+def _draw_cells(
+    axes: "Axes", cells: _Cells, form: Callable[[float], str], *, most: float = 1.0
+) -> None:
+    """Fill cells by fractions from 0 to ``most`` and write them; an unknown one stays empty."""
     from matplotlib import colormaps
 
     colours = colormaps[figures.SCORES]
     axes.imshow(
-        np.ma.masked_invalid(cells), cmap=colours, vmin=0.0, vmax=1.0, aspect="auto",
+        np.ma.masked_invalid(cells), cmap=colours, vmin=0.0, vmax=most, aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
     for (row, column), fraction in np.ndenumerate(cells):
         if np.isfinite(fraction):
             axes.text(
                 column, row, form(fraction), ha="center", va="center", fontsize=8,
-                color="white" if figures.is_dark(colours(fraction)) else "black",
+                color="white" if figures.is_dark(colours(fraction / most)) else "black",
             )  # fmt: skip
     axes.set_xticks(np.arange(cells.shape[1]) - 0.5, minor=True)
     axes.set_yticks(np.arange(cells.shape[0]) - 0.5, minor=True)
@@ -139,6 +142,8 @@ def _draw_cells(axes: "Axes", cells: _Cells, form: Callable[[float], str]) -> No
 
 def _draw_events(axes: "Axes", events: Sequence[_Row]) -> list["Artist"]:
     """Draw the churn of each mask at its events; return the entries of the legend."""
+    from matplotlib.ticker import MaxNLocator
+
     figures.calm_axes(axes)
     entries: list[Artist] = []
     by_language = sorted(events, key=lambda row: (row["language"] or "", row["step"]))
@@ -150,6 +155,7 @@ def _draw_events(axes: "Axes", events: Sequence[_Row]) -> list["Artist"]:
             linewidth=1.0, label=language or _ALL,
         )  # fmt: skip
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("steps")
     axes.set_ylabel("churn (% of blocks)")
     return entries
@@ -177,5 +183,5 @@ def _title(
         )
     if outside and has_cells:
         others = figures.counted(len(outside), "weight")
-        notes.append(f"{others} outside of the blocks: {100 * np.mean(outside):.0f} %")
+        notes.append(f"{others} outside of layers: {100 * np.mean(outside):.0f} % on average")
     return title, "; ".join(notes)
