@@ -49,6 +49,7 @@ _FIXED = ("delta", "new_groups", "window_steps", "total_steps", "is_baseline", "
 _LONG = ("config", "settings", "traceback", "plan_fingerprint", "group_id")
 
 _RATES = ("dev_wer", "test_wer")
+_FEW_BYTES = 8  # of a mask, for people
 _STATUS_ORDER = ("finished", "running", "stopped", "diverged", "failed")
 
 
@@ -332,6 +333,8 @@ def _cell(value: object, form: _Format | None) -> str:
         return "-"
     if isinstance(value, bool) and form is None:
         return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= _FEW_BYTES else f"{value[:_FEW_BYTES].hex()}…"
     if isinstance(value, Decimal):  # DuckDB's sums of whole numbers
         value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, int | float):
@@ -359,6 +362,10 @@ def _four_digits(number: float) -> str:
     return f"{number:.4g}"
 
 
+def _three_decimals(number: float) -> str:
+    return f"{number:.3f}"
+
+
 def _count(number: float) -> str:
     return f"{number:,}"
 
@@ -379,6 +386,11 @@ _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("grad_norm", "score", "epoch", "event_s", "eval_s"), _four_digits),
     **dict.fromkeys(("step_time_s", "step_time_before_s", "step_time_after_s"), _four_digits),
     "padding_fraction": percent,
+    **dict.fromkeys(("density", "sparsity", "churn", "share", "other_share"), percent),
+    "jaccard": _three_decimals,
+    **dict.fromkeys(("blocks", "kept_blocks", "other_kept_blocks", "both"), _count),
+    **dict.fromkeys(("weights", "kept_weights", "revived_blocks", "removed_blocks"), _count),
+    **dict.fromkeys(("kept_by_any", "kept_by_all"), _count),
     **dict.fromkeys(("difference", "low", "high"), _points),
     "z": _signed,
     "p": shown_p,

@@ -73,6 +73,90 @@ def write_trial(
         )  # fmt: skip
 
 
+# Which blocks masks keep, by language and matrix: for each event, what it decided. The last block
+# of MATRICES[1] has 4 entries, all others have 8. Block 10 is behind block 2, not before it.
+MATRICES = ("blocks.2.ff1.linear_in.weight", "blocks.10.ff1.linear_in.weight")
+DENSE = ("1111", "111111")
+EVENTS: tuple[tuple[int, str, float, str | None, dict[str, tuple[str, str]]], ...] = (
+    (0, "begin", 0.0, None, {"en": DENSE, "fr": DENSE}),
+    (10, "prune", 0.5, "en", {"en": ("1100", "111000")}),
+    (20, "adapt", 0.5, None, {"en": ("1010", "110001"), "fr": ("0110", "110110")}),
+)
+
+
+def write_masks(
+    root: Path, trial_id: str, *, shared: bool = False, attempt: int = 0, last: int = 3
+) -> None:
+    """Write the events of masks of two languages; or as ``shared``, what en's are, for all."""
+    keys = {"sweep_id": "s", "trial_id": trial_id, "attempt": attempt, "seed": 1}
+    kept = dict.fromkeys(("en", "fr"), DENSE)
+    with TableWriter(root, **keys) as writer:
+        for event, (step, decision, sparsity, language, masks) in enumerate(EVENTS[:last]):
+            writer.add(
+                "adaptations", step=step, event=event, method="adaptive_mask", dropped_groups=1,
+                grown_groups=1, dropped_params=8, grown_params=8, params_before=76,
+                params_after=76, plan_fingerprint="f0", decision=decision, sparsity=sparsity,
+                language=language,
+            )  # fmt: skip
+            decided = {"en": masks["en"]} if shared else masks
+            for one, bits in decided.items():
+                for place in range(2):
+                    before = kept[one][place]
+                    add_mask(
+                        writer, step, event, place, bits[place], before, None if shared else one
+                    )
+            kept |= decided
+            for place in range(0 if shared else 2):
+                pair = zip(kept["en"][place], kept["fr"][place], strict=True)
+                add_pair(writer, step, event, place, [one == other == "1" for one, other in pair])
+
+
+def add_mask(
+    writer: TableWriter, step: int, event: int, place: int, kept: str, before: str, language: object
+) -> None:
+    moves = [f"{a}{b}" for a, b in zip(before, kept, strict=True)]
+    entries = [8] * (len(kept) - place) + [4] * place
+    writer.add(
+        "masks", step=step, event=event, language=language, matrix=MATRICES[place],
+        blocks=len(kept), kept_blocks=kept.count("1"), weights=sum(entries),
+        kept_weights=sum(size for size, one in zip(entries, kept, strict=True) if one == "1"),
+        revived_blocks=moves.count("01"), removed_blocks=moves.count("10"),
+        bits=int(kept[::-1], 2).to_bytes(1),
+    )  # fmt: skip
+
+
+def add_pair(writer: TableWriter, step: int, event: int, place: int, both: list[bool]) -> None:
+    writer.add(
+        "masks", step=step, event=event, language="en", other_language="fr",
+        matrix=MATRICES[place], blocks=len(both), kept_blocks=sum(both),
+        weights=8 * len(both) - 4 * place,
+        kept_weights=8 * sum(both) - 4 * (place * both[-1]),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def mask_writer(tmp_path: Path) -> Callable[..., None]:
+    """Write masks of a trial in ``tmp_path`` or a folder of it; see ``write_masks``."""
+
+    def write(trial_id: str, *, folder: str = ".", **options: bool) -> None:
+        write_masks(tmp_path / folder, trial_id, **options)
+
+    return write
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Path:
+    """Return the sweep ``masked``: t1 has masks of two languages, t2 one for both, others none."""
+    folder = tmp_path / "masked"
+    write_trial(folder, "baseline")
+    write_trial(folder, "t1", dev_wer=0.3)
+    write_trial(folder, "t2", dev_wer=0.4)
+    write_trial(folder, "t3", dev_wer=0.2, event_step=15)
+    write_masks(folder, "t1")
+    write_masks(folder, "t2", shared=True)
+    return folder
+
+
 @pytest.fixture
 def trial_writer(tmp_path: Path) -> Callable[..., None]:
     """Write a trial of the sweep in ``tmp_path`` or a folder of it; see ``write_trial``."""

@@ -1,6 +1,7 @@
 """Compaction keeps every row once, whoever writes, reads, compacts or dies meanwhile."""
 
 import errno
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,27 @@ def test_a_large_file_is_not_written_again_for_a_few_rows(
     assert all(sum(files) == 2 * count for count, files in enumerate(sizes, start=1))
     assert max(map(len, sizes)) <= 5, "as many as a binary number has digits"
     assert open_results(tmp_path).evaluations().num_rows == 32
+
+
+def test_large_masks_are_written_in_small_groups_and_not_joined_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuneprune.results.compaction._BYTES_A_GROUP", 4000)
+    monkeypatch.setattr("tuneprune.results.compaction._MOST_BYTES", 20_000)
+    for event in range(60):  # of random bits, which no encoding makes fewer
+        with TableWriter(tmp_path, sweep_id="s", trial_id="t", attempt=0, seed=0) as writer:
+            writer.add(
+                "masks", step=event, event=event, matrix="m", blocks=8000, kept_blocks=4000,
+                weights=8000, kept_weights=4000, revived_blocks=0, removed_blocks=0,
+                bits=random.Random(event).randbytes(1000),
+            )  # fmt: skip
+    before = open_results(tmp_path).table("masks")
+    while list(compact(tmp_path, tables=["masks"])):
+        pass
+    held = [pq.read_metadata(path) for path in parquet_files(tmp_path, "masks")]
+    assert 3 <= len(held) <= 6, "60 kB, of which no file has much more than 20"
+    assert all(one.row_group(0).num_rows <= 3 for one in held)
+    assert open_results(tmp_path).table("masks").equals(before)
 
 
 def test_a_damaged_or_foreign_file_stays_and_is_named(sweep: Path) -> None:

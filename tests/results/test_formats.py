@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tuneprune.errors import ResultsError
@@ -36,6 +37,13 @@ def test_csv_keeps_commas_quotes_and_lines() -> None:
     assert list(csv.reader(io.StringIO(text))) == [
         ["said", "n"], [said[0], "1"], [said[1], ""], [said[2], "3"],
     ]  # fmt: skip
+
+
+def test_bytes_are_hex_in_text_and_bytes_in_parquet() -> None:
+    table = pa.table({"bits": pa.array([b"\x00\xff", None, b""]), "n": [1, 2, 3]})
+    assert [row["bits"] for row in json.loads(as_json(table))] == ["00ff", None, ""]
+    assert as_csv(table).splitlines() == ['"bits","n"', '"00ff",1', ",2", '"",3']
+    assert pq.read_table(io.BytesIO(as_parquet(table))).equals(table)
 
 
 def test_csv_of_a_list_names_the_column_and_what_to_do() -> None:

@@ -17,6 +17,7 @@ STEP = {
     "loss": 2.0, "learning_rate": 1e-3, "step_time_s": 0.1, "frames": 10,
     "padding_fraction": 0.0, "utterances": 2,
 }  # fmt: skip
+MASK = {"blocks": 4, "kept_blocks": 1, "weights": 4, "kept_weights": 1}
 
 
 def make_writer(root: Path, *, attempt: int = 0, flush_rows: int = 5_000) -> TableWriter:
@@ -107,6 +108,11 @@ def test_a_file_name_that_is_no_text_does_not_stop_a_report(tmp_path: Path) -> N
             "allocations",
             {"layer": 2**31, "kind": "ff1", "groups": 1, "params": 1},
             "allocations.layer = 2147483648: must fit 32 bits",
+        ),
+        (
+            "masks",
+            {"event": 0, "matrix": "m", **MASK, "bits": "f0"},
+            "masks.bits = 'f0': must be bytes",
         ),
         (
             "trials",

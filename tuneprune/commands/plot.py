@@ -20,6 +20,7 @@ class PlotKind(StrEnum):
     allocation = "allocation"
     evolution = "evolution"
     scores = "scores"
+    masks = "masks"
     surface = "surface"
     scorers = "scorers"
     pareto = "pareto"
@@ -45,7 +46,7 @@ def plot(
     ] = None,
     trial: Annotated[
         str | None,
-        typer.Option(help="Of curves, allocation, evolution, scores. Default: best that adapted"),
+        typer.Option(help="Of curves, allocation, evolution, scores, masks. Default: the best"),
     ] = None,
     metric: Annotated[
         str | None,
@@ -69,11 +70,14 @@ def plot(
     scorer: Annotated[
         str | None, typer.Option(help="Of scores: whose. Default: the one that decided")
     ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="Of masks: as they stood after it. Default: the end")
+    ] = None,
     unit: Annotated[
         Unit | None, typer.Option(help="Of allocation, evolution. Default: groups")
     ] = None,
 ) -> None:
-    """Draw what a sweep has found: learning curves, allocations, scores, settings, stages."""
+    """Draw what a sweep has found: curves, allocations, scores, masks, settings, stages."""
     from tuneprune.results import open_results
     from tuneprune.results.plots import check_out, draw_all, draw_plot, save_drawing
 
@@ -88,7 +92,8 @@ def plot(
         "y": y,
         "by": by,
     }
-    given |= {"event": event, "scorer": scorer, "unit": unit.value if unit else None}
+    given |= {"event": event, "scorer": scorer, "step": step}
+    given |= {"unit": unit.value if unit else None}
     told = {name: value for name, value in given.items() if value is not None}
     results = open_results(folder)
     if kind is not PlotKind.all:

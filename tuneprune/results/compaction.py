@@ -25,6 +25,10 @@ _ROWS_A_GROUP = 20_000
 _MOST_ROWS = 5_000_000
 """Larger files are not merged with others, so that no more than so many rows are in memory."""
 
+_MOST_BYTES = 2**30
+_BYTES_A_GROUP = 2**26
+"""The same of masks, of which a row may be large."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compacted:
@@ -80,7 +84,7 @@ def _compact_table(files: TableFiles, table: str, at_least: int) -> Compacted | 
     numbers = {name: number for name in names if (number := files.number(name)) is not None}
     taken = _Taken(files)
     for part in names[len(numbers) :]:
-        if taken.rows >= _MOST_ROWS:
+        if taken.rows >= _MOST_ROWS or taken.bytes >= _MOST_BYTES:
             break
         taken.take(part)
     for name in reversed(numbers):  # newer ones first: what is taken must be in a row
@@ -95,7 +99,7 @@ def _compact_table(files: TableFiles, table: str, at_least: int) -> Compacted | 
     number = max(numbers.values(), default=0) + 1
     new = f"tables/{table}-{number:06d}-{uuid.uuid4().hex[:8]}.parquet"
     files.folder.write(new, lambda file: _write(settled, file))
-    assert files.num_rows(new) == settled.num_rows, "what is removed below is in the new file"
+    assert files.size(new)[0] == settled.num_rows, "what is removed below is in the new file"
     for name in taken.tables:
         files.folder.remove(name)
     return Compacted(
@@ -109,6 +113,7 @@ class _Taken:
     def __init__(self, files: TableFiles) -> None:
         self.tables: dict[str, pa.Table] = {}
         self.rows = 0
+        self.bytes = 0
         self.problems: dict[str, str] = {}
         self._files = files
 
@@ -116,6 +121,7 @@ class _Taken:
         try:
             self.tables[name] = self._files.file(name)
             self.rows += self.tables[name].num_rows
+            self.bytes += self.tables[name].nbytes
         except FileNotFoundError:  # somebody else has compacted it
             pass
         except BadFileError as error:
@@ -124,10 +130,12 @@ class _Taken:
     def can_take(self, name: str) -> bool:
         """Return whether a compacted file is small enough to be written again."""
         try:
-            rows = self._files.num_rows(name)
+            rows, size = self._files.size(name)
         except (FileNotFoundError, BadFileError):
             return True  # it adds nothing
-        return rows <= max(self.rows, _ROWS_A_GROUP) and rows + self.rows <= _MOST_ROWS
+        if rows + self.rows > _MOST_ROWS or size + self.bytes > _MOST_BYTES:
+            return False
+        return rows <= max(self.rows, _ROWS_A_GROUP)
 
     def take_older(self, name: str) -> None:
         newer, self.tables = self.tables, {}
@@ -140,6 +148,12 @@ def _write(rows: pa.Table, file: Any) -> None:
         rows,
         file,
         compression="zstd",
-        row_group_size=_ROWS_A_GROUP,
+        row_group_size=_rows_a_group(rows),
         write_page_checksum=True,
     )
+
+
+def _rows_a_group(rows: pa.Table) -> int:
+    """Return how many rows a query for one trial reads at least; fewer of large ones."""
+    row_bytes: int = max(1, rows.nbytes // max(1, rows.num_rows))
+    return min(_ROWS_A_GROUP, max(1, _BYTES_A_GROUP // row_bytes))

@@ -17,16 +17,20 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|]")
 
 
 def as_json(table: pa.Table) -> str:
-    """Return a list of rows. JSON has no NaN and no infinity; they become null."""
+    """Return a list of rows. JSON has no NaN and no infinity; they become null. Bytes are hex."""
     return json.dumps(_json_value(table.to_pylist()), indent=1, default=str)
 
 
 def as_csv(table: pa.Table) -> str:
-    """Return lines with a header; text is quoted, null is empty.
+    """Return lines with a header; text is quoted, null is empty, bytes are hex.
 
     Raises:
         ResultsError: a column of lists or the like, which CSV has no place for.
     """
+    for place, field in enumerate(table.schema):
+        if _is_bytes(field.type):
+            hexes = [None if one is None else one.hex() for one in table[place].to_pylist()]
+            table = table.set_column(place, field.name, pa.array(hexes, pa.string()))
     for name, column in zip(table.column_names, table.columns, strict=True):
         _csv(pa.table({name: column.slice(0, 1)}))
     return _csv(table)
@@ -78,9 +82,17 @@ def _parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
+def _is_bytes(kind: pa.DataType) -> bool:
+    types = pa.types
+    is_short = types.is_binary(kind) or types.is_fixed_size_binary(kind)
+    return bool(is_short or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
 def _json_value(value: object) -> object:
     if isinstance(value, Decimal):  # DuckDB's sums of whole numbers
         return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -143,15 +143,19 @@ class TableFiles:
             return None
         return self.folder.dataset(names[0])
 
-    def num_rows(self, name: str) -> int:
-        """Return how many rows a Parquet file holds; its columns are not read.
+    def size(self, name: str) -> tuple[int, int]:
+        """Return how many rows a Parquet file holds, and how many bytes these are unpacked.
+
+        Its columns are not read.
 
         Raises:
             FileNotFoundError: it is gone.
             BadFileError: it is damaged.
         """
         with _readable(self.folder.open, name) as source, _whole("is truncated or damaged"):
-            return int(pq.read_metadata(source).num_rows)
+            held = pq.read_metadata(source)
+            groups = (held.row_group(group) for group in range(held.num_row_groups))
+            return int(held.num_rows), sum(int(group.total_byte_size) for group in groups)
 
     def _read_listed(self, read: Callable[[str], pa.Table | None]) -> dict[str, pa.Table]:
         """Return what ``read`` makes of every file, by name, but of none that it skips."""

@@ -18,6 +18,7 @@ from tuneprune.results.agreement import agreement_of
 from tuneprune.results.compare import Block, comparison_table
 from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.learning import learning_curves_of
+from tuneprune.results.masks import MaskView, mask_table
 from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
@@ -181,6 +182,17 @@ class Results:
         if step is not None:
             rows = rows.filter(pc.less_equal(rows["step"], step))
         return _last_step(rows)
+
+    def masks(self, trial: str, step: int | None = None, *, by: MaskView = "language") -> pa.Table:
+        """Return what a trial's masks kept after ``step``, or what its events changed.
+
+        Args:
+            trial: the trial.
+            step: finished optimizer steps; None is the end.
+            by: what a row is; see ``masks.mask_table``.
+        """
+        rows = self._rows_of("masks", trial)
+        return mask_table(rows, self.adaptations(trial), by=by, step=step)
 
     def utterances(self, trial: str, split: str, step: int | None = None) -> pa.Table:
         """Return what was recognised in every utterance of a split.

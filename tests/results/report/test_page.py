@@ -111,6 +111,22 @@ def test_steps_and_times_are_those_of_the_tables(read: Read) -> None:
     assert "python 3.11.7, torch 2.14.1" in facts
 
 
+def test_masks_have_a_section_where_there_are_some(masked: Path, tmp_path: Path) -> None:
+    read = Read(report_html(open_results(masked)))
+    (said,) = [text for text in read.text["p"] if "with masks" in text]
+    assert said == "Of t1, the best trial with masks, after 3 events."
+    cells = " ".join([*read.text["th"], *read.text["td"]])
+    assert "en fr" in cells
+    assert "2 10 5 50.0 % 2 10 6 60.0 % 3 37.5 % 60.0 % 50.0 %" in cells
+    (label,) = [one for one in read.values("aria-label") if one.startswith("Masks of t1")]
+    assert "Panel: overlap of languages" in label
+    assert "Panel: steps, churn (% of blocks)" in label
+
+
+def test_without_masks_there_is_nothing_of_them(read: Read) -> None:
+    assert not [text for texts in read.text.values() for text in texts if "mask" in text.lower()]
+
+
 def test_the_same_tables_give_the_same_bytes(sweep: Results, tmp_path: Path) -> None:
     for name in ("a.html", "b.html"):
         write_report(open_results(sweep.path), tmp_path / name)

@@ -14,6 +14,7 @@ from tuneprune.results.plots.front import pareto_picture
 from tuneprune.results.plots.history import optimisation_history
 from tuneprune.results.plots.importance import Importance, importance_bars
 from tuneprune.results.plots.kinds import KINDS, Drawing, FindImportance, draw_all, draw_plot
+from tuneprune.results.plots.masks import mask_picture
 from tuneprune.results.plots.panels import allocation_panels
 from tuneprune.results.plots.scores import score_map
 from tuneprune.results.plots.stages import stage_tree
@@ -31,6 +32,7 @@ __all__ = [
     "draw_plot",
     "importance_bars",
     "learning_curves",
+    "mask_picture",
     "optimisation_history",
     "pareto_picture",
     "plot_allocation",

@@ -34,6 +34,8 @@ def allocation_evolution(
     steps = sorted(set(results.adaptations(trial)["step"].to_pylist()))
     if not steps:
         raise ResultsError("trial", trial, "had no adaptation event, so nothing has changed")
+    if not results.allocation(trial, 0).num_rows:
+        raise ResultsError("trial", trial, "has no groups, so no allocation of them")
     states = [results.allocation(trial, step) for step in (0, *steps)]
     kinds = kinds_in_order(results, trial, set(states[0]["kind"].to_pylist()))
     layers = sorted(set(states[0]["layer"].to_pylist()))

@@ -14,6 +14,7 @@ from tuneprune.results.plots.evolution import allocation_evolution
 from tuneprune.results.plots.front import pareto_picture
 from tuneprune.results.plots.history import optimisation_history
 from tuneprune.results.plots.importance import Importance, importance_bars
+from tuneprune.results.plots.masks import mask_picture
 from tuneprune.results.plots.measures import best_adapted
 from tuneprune.results.plots.panels import allocation_panels
 from tuneprune.results.plots.scores import score_map
@@ -34,7 +35,7 @@ class Kind:
     Args:
         draw: returns the picture of results; takes the options by name.
         options: that it can be told.
-        of_trial: whether it is of one trial, the best that adapted unless it is told.
+        of_trial: whether it is of one trial, the best that adapted (had masks) unless it is told.
     """
 
     draw: Callable[..., "Figure"]
@@ -61,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "allocation": Kind(draw=allocation_panels, options=("trial", "unit"), of_trial=True),
     "evolution": Kind(draw=allocation_evolution, options=("trial", "unit"), of_trial=True),
     "scores": Kind(draw=score_map, options=("trial", "event", "scorer"), of_trial=True),
+    "masks": Kind(draw=mask_picture, options=("trial", "step"), of_trial=True),
     "surface": Kind(draw=setting_surface, options=("x", "y", "metric")),
     "scorers": Kind(draw=setting_comparison, options=("by",)),
     "pareto": Kind(draw=pareto_picture, options=("x", "metric")),
@@ -102,7 +104,7 @@ def draw_plot(
             raise ResultsError(name, value, f"has no meaning for {kind}, which takes {takes}")
     file = kind
     if chosen.of_trial:
-        told["trial"] = told.get("trial") or best_adapted(results)
+        told["trial"] = told.get("trial") or best_adapted(results, masks=kind == "masks")
     if "trial" in told:
         file = f"{kind}_{told['trial']}"
     if kind == "importance":

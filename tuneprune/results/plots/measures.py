@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.folders import place_of
@@ -93,17 +94,20 @@ def one_sweep(results: Results) -> str:
     return str(names[0])
 
 
-def best_adapted(results: Results) -> str:
-    """Return the best finished trial that adapted.
+def best_adapted(results: Results, *, masks: bool = False) -> str:
+    """Return the best finished trial that adapted; of those with ``masks`` if only they count.
 
     Raises:
         ResultsError: there is none.
     """
-    adapted = set(results.adaptations()["trial_id"].to_pylist())
+    events = results.adaptations()
+    events = events.filter(pc.is_valid(events["decision"])) if masks else events
+    adapted = set(events["trial_id"].to_pylist())
     ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
     names: list[str] = ranked["trial_id"].to_pylist()
     found = next((name for name in names if name in adapted), None)
     if found is None:
-        remedy = "have none that has finished with an adaptation event; name a trial by --trial"
+        what = "masks" if masks else "an adaptation event"
+        remedy = f"have none that has finished with {what}; name a trial by --trial"
         raise ResultsError("trials", len(names), remedy)
     return found

@@ -67,7 +67,7 @@ def _scores_of(
     """Return the scores of one scorer at one event, and whether it decided."""
     rows = results.groups(trial)
     if not rows.num_rows:
-        raise ResultsError("trial", trial, "has no importance scores: it had no event")
+        raise ResultsError("trial", trial, "has no importance scores: no event ranked groups")
     events = sorted(set(rows["event"].to_pylist()))
     chosen = events[-1] if event is None else event
     if chosen not in events:

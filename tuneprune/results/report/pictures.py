@@ -21,6 +21,7 @@ HEADINGS = {
     "allocation": "What the model is made of, before and after",
     "evolution": "How that came, event by event",
     "scores": "Scores of groups, and what was grown and dropped",
+    "masks": "Masks, what languages share, and what events changed",
     "surface": "Two settings together",
     "scorers": "Settings with their intervals",
     "pareto": "Error rate against size",
@@ -34,6 +35,7 @@ _CAPTIONS = {
     "allocation": "Groups of every layer and kind of module in the best trial that adapted.",
     "evolution": "Groups of every module of the same trial after each of its events.",
     "scores": "Each cell is a group of the same trial at its last event.",
+    "masks": "A cell of languages is what two of them share, a cell of layers what is kept there.",
     "surface": "Trials where two searched settings put them; colour is the error rate.",
     "scorers": "Seeds of a setting are pooled. An interval of the difference that holds 0 shows no "
     "difference.",

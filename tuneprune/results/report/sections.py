@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tuneprune.results.pool_columns import pool_columns, pool_notes
 from tuneprune.results.report.answer import answer
 from tuneprune.results.report.markup import Child, Html, joined, tag
+from tuneprune.results.report.masks import mask_section
 from tuneprune.results.report.material import Material
 from tuneprune.results.report.one_trial import each_trial, failures
 from tuneprune.results.report.pictures import HEADINGS
@@ -15,6 +16,7 @@ from tuneprune.results.report.trial_table import best_table, trial_table
 from tuneprune.results.report.wording import counted, duration, moment
 from tuneprune.results.significance_columns import significance_columns, significance_notes
 
+_ELSEWHERE = ("masks", "stages")  # pictures that have sections of their own
 _WIDE = 10_000  # columns of text; a page folds by itself
 
 
@@ -43,6 +45,7 @@ def sections(material: Material, pictures: Mapping[str, Html | str]) -> list[Sec
         ("seeds", "Over seeds", _over_seeds(material)),
         ("trials", "All trials", trial_table(material)),
         ("pictures", "Pictures", _pictures(pictures)),
+        ("masks", "Masks", mask_section(material, pictures["masks"])),
         ("sharing", "What was shared", _sharing(material, pictures["stages"])),
         ("failures", "Trials that did not finish", failures(material)),
         ("settings", "Settings and commands of each trial", _each(material)),
@@ -128,12 +131,12 @@ def _pictures(pictures: Mapping[str, Html | str]) -> Html:
     drawn = [
         tag("div", tag("h3", HEADINGS[kind]), one, class_="picture")
         for kind, one in pictures.items()
-        if isinstance(one, Html) and kind != "stages"
+        if isinstance(one, Html) and kind not in _ELSEWHERE
     ]
     left_out = [
         tag("li", f"{HEADINGS[kind]}: {line}")
         for kind, line in pictures.items()
-        if not isinstance(line, Html) and kind != "stages"
+        if not isinstance(line, Html) and kind not in _ELSEWHERE
     ]
     if left_out:
         drawn.append(tag("p", "There is no picture of:"))
