@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tuneprune.config import RunConfig
 from tuneprune.data.corpus import Split, is_corpus, open_corpus
+from tuneprune.data.selection import training_split
 from tuneprune.data.stated_lengths import StatedLengths
 from tuneprune.data.text import build_labels
 from tuneprune.training.order import step_order
@@ -50,7 +51,7 @@ def read_stated(config: RunConfig) -> StatedCorpus | None:
         return None
     corpus = open_corpus(config.corpus.path)
     lengths = StatedLengths(corpus, config.features)
-    split = corpus.split(config.corpus.train_split, field="corpus.train_split")
+    split = training_split(corpus, config.corpus)
     labels = build_labels(config.text, split.texts)
     train = long_enough(split, labels, lengths, config)
     frames = [lengths.num_frames(train.ids, speed) for speed in config.features.speed_factors]

@@ -18,6 +18,7 @@ from tuneprune.config import ModelConfig, RunConfig
 from tuneprune.data.checks import require_sound
 from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
 from tuneprune.data.features import FeatureStore, prepare_features
+from tuneprune.data.selection import training_split, used_splits
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
@@ -60,15 +61,12 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
     """
     load_plugins(config.adaptation)
     corpus = ensure_corpus(config.corpus)
-    splits = {
-        field: corpus.split(getattr(config.corpus, f"{field}_split"), field=f"corpus.{field}_split")
-        for field in ("train", "dev", "test")
-    }
+    used, splits = used_splits(corpus, config.corpus)
     require_sound(corpus)
     labels = build_labels(config.text, splits["train"].texts)
     for split in splits.values():
         check_labels(labels, split.texts, split=split.name, ids=split.ids)
-    features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
+    features = FeatureStore.open(_features(used, config, splits, progress=progress))
     train = long_enough(splits["train"], labels, features, config)
     check_batches(train, features, config)
     if config.training.languages == "one_per_batch":
@@ -113,9 +111,7 @@ def count_labels(config: RunConfig) -> tuple[int, str]:
     there to be asked, the number is that of the published phoneme models, and marked as assumed.
     """
     if is_corpus(config.corpus.path):
-        split = open_corpus(config.corpus.path).split(
-            config.corpus.train_split, field="corpus.train_split"
-        )
+        split = training_split(open_corpus(config.corpus.path), config.corpus)
         return len(build_labels(config.text, split.texts)), "corpus"
     if config.corpus.synthesis is not None:
         words = " ".join(config.corpus.synthesis.words)
