@@ -143,12 +143,22 @@ def load_model(checkpoint: str | Path) -> Recogniser:
             folder, the checkpoints in it are named.
     """
     held = open_checkpoint(checkpoint)
+    model = ungated_model(held)
+    model.eval()
+    return Recogniser(model=model, labels=held.labels, config=held.config)
+
+
+def ungated_model(held: Checkpoint) -> SpeechModel:
+    """Return the model of a checkpoint; gates that were being learned are folded into its weights.
+
+    Raises:
+        CheckpointError: its tensors can not be read.
+    """
     model = load_model_tensors(held)
     if model.gates is not None:
         fold_gates_(model, model.prunable_modules(), model.gates().detach())
         model.gates = None
-    model.eval()
-    return Recogniser(model=model, labels=held.labels, config=held.config)
+    return model
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
