@@ -11,7 +11,7 @@ from typing import Any
 
 from tuneprune.config import RunConfig
 from tuneprune.data.text import LabelSet, build_labels
-from tuneprune.errors import CheckpointError, ConfigError
+from tuneprune.errors import CheckpointError, ConfigError, TunepruneError
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.training.checkpoint import Checkpoint
 from tuneprune.training.recogniser import open_checkpoint, ungated_model
@@ -70,6 +70,8 @@ def open_start(config: RunConfig) -> Checkpoint | None:
         held = open_checkpoint(path)
     except CheckpointError as error:
         raise ConfigError(FIELD, str(path), error.remedy) from None
+    except TunepruneError as error:  # its settings, or its allocation
+        raise ConfigError(FIELD, str(path), f"can not be read ({error})") from None
     if not (path / "model.safetensors").is_file():
         raise ConfigError(FIELD, str(path), "has no model.safetensors")
     for place, ours, theirs in _differing("", _deciding(config), _deciding(held.config)):
