@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # these import torch, which those who only read results do no
 _LABELS_FROM = {
     "corpus": "of the corpus",
     "synthesis": "of the words to be synthesised",
+    "checkpoint": "of the checkpoint to start from",
     "option": "as asked for",
     "assumed": "assumed: the corpus is not here; say --labels N",
 }

@@ -117,6 +117,19 @@ def test_two_workers_take_languages_in_the_same_turns_as_one(tmp_path: Path) -> 
     assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
+def test_two_workers_start_from_a_checkpoint_as_one_does(tones: Path, tmp_path: Path) -> None:
+    grown = tone_config(tones, *SAME, "training.epochs=2")
+    run_workers(grown, tmp_path / "start", world_size=1)
+    start = find_checkpoint(tmp_path / "start" / "checkpoints", "last")
+    config = tone_config(tones, *SAME, f"model.start_from={start}", "training.log_every_steps=1")
+    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
+    assert _plans(one) == _plans(two)
+    losses = [run.steps("t")["loss"].to_pylist() for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+    drawn = run_workers(tone_config(tones, *SAME), tmp_path / "drawn", world_size=1)
+    assert losses[0][0] < 0.9 * drawn.steps("t")["loss"].to_pylist()[0]
+
+
 @pytest.mark.parametrize(
     "adaptation",
     [

@@ -25,10 +25,12 @@ def describe(
     from tuneprune.models.describe import describe_model
     from tuneprune.show import describe_table
     from tuneprune.training.prepare import count_labels
+    from tuneprune.training.warm_start import with_start_allocation
 
     run = build_config(read_run_settings(config, overrides or ()))
     number, source = (labels, "option") if labels is not None else count_labels(run)
-    description = describe_model(run, num_labels=number, num_labels_from=source)
+    described = with_start_allocation(run)
+    description = describe_model(described, num_labels=number, num_labels_from=source)
     if as_json:
         print(json.dumps(description, indent=2))
     else:

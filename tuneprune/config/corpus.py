@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tuneprune.config.settings import Settings
 
@@ -44,13 +44,25 @@ class SynthesisConfig(Settings):
 
 
 class CorpusConfig(Settings):
-    """Where the utterances are. With ``synthesis``, the folder is made if it is not there."""
+    """Where the utterances are, and which of them are used.
+
+    With ``synthesis``, the folder is made if it is not there. ``languages``: of all three splits
+    only utterances of these; default: all.
+    """
 
     path: Path
     synthesis: SynthesisConfig | None = None
     train_split: str = "train"
     dev_split: str = "dev"
     test_split: str = "test"
+    languages: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(None, min_length=1)
+
+    @field_validator("languages")
+    @classmethod
+    def _check_languages(cls, languages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if languages is not None and len(set(languages)) != len(languages):
+            raise ValueError("must not name a language twice")
+        return languages
 
     @model_validator(mode="after")
     def _check(self) -> Self:

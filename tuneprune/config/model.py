@@ -70,6 +70,9 @@ class ModelConfig(Settings):
     output_dropout: float = Field(0.0, ge=0, lt=1, description="before the output layer")
     scale_dropout_by_width: bool = True
     allocation: tuple[dict[ModuleKind, Annotated[int, Field(ge=0)]], ...] | None = None
+    start_from: Path | None = Field(
+        None, description="checkpoint whose weights, allocation and labels a run begins with"
+    )
     transducer: TransducerConfig | None = Field(None, description="default: CTC")
     emformer: EmformerConfig | None = Field(
         None, description="emformer; default: that of emformer_rnnt_base"
@@ -123,6 +126,8 @@ class ModelConfig(Settings):
     def _check_allocation(self) -> None:
         if self.allocation is None:
             return
+        if self.start_from is not None:
+            raise ValueError("allocation has no effect with start_from, which has its own")
         if len(self.allocation) != self.num_blocks:
             found = len(self.allocation)
             raise ValueError(f"allocation has {found} blocks, num_blocks is {self.num_blocks}")

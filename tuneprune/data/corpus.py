@@ -9,8 +9,8 @@ import itertools
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -94,6 +94,15 @@ class Corpus:
     @property
     def split_names(self) -> tuple[str, ...]:
         return tuple(sorted(self.table["split"].unique().to_pylist()))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return tuple(sorted(self.table["language"].unique().to_pylist()))
+
+    def of_languages(self, names: Sequence[str]) -> "Corpus":
+        """Return the corpus with the utterances of some languages alone; same fingerprint."""
+        kept = pc.is_in(self.table["language"], value_set=pa.array(names, pa.string()))
+        return replace(self, table=self.table.filter(kept))
 
     def split(self, name: str, *, field: str = "split") -> Split:
         """Return the utterances of one split.

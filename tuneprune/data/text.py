@@ -130,7 +130,12 @@ def build_labels(config: TextConfig, texts: Sequence[str]) -> LabelSet:
 
 
 def check_labels(
-    labels: LabelSet, texts: Sequence[str], *, split: str, ids: Sequence[str] = ()
+    labels: LabelSet,
+    texts: Sequence[str],
+    *,
+    split: str,
+    ids: Sequence[str] = (),
+    why: str = "no training text has them",
 ) -> None:
     """Make sure that every text of a split can be encoded.
 
@@ -139,6 +144,7 @@ def check_labels(
         texts: transcripts of the split.
         split: its name.
         ids: utterance ids in the order of ``texts``; without them the message gives the text.
+        why: a character may have no label.
 
     Raises:
         CorpusError: names all that labels lack and the first utterance.
@@ -149,7 +155,7 @@ def check_labels(
     first = next(number for number, text in enumerate(texts) if labels.lacking(text))
     where = f"utterance {ids[first]}" if ids else f"text {texts[first]!r}"
     if labels.unit == "characters":
-        what, remedy = "characters", "have no label, for no training text has them; mend the texts"
+        what, remedy = "characters", f"have no label, for {why}; mend the texts"
     else:
         what, remedy = "words", "are not in text.lexicon; add them to it"
     raise CorpusError(f"{what} of split {split}", lacking, f"{remedy} (first in {where})")

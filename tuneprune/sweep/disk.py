@@ -9,6 +9,7 @@ from tuneprune.config import RunConfig
 from tuneprune.models.build import build_model
 from tuneprune.sweep.proposals import GridProposer
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
+from tuneprune.training.warm_start import with_start_allocation
 
 _MOMENTS = 2  # that Adam keeps of every parameter, in its precision
 
@@ -38,16 +39,17 @@ class CheckpointSizes:
 
     Args:
         count_labels: returns the outputs of a run's recogniser, the blank included; it is asked
-            once for each corpus and unit of text.
+            once for each corpus, unit of text and checkpoint to start from.
     """
 
     def __init__(self, count_labels: Callable[[RunConfig], int]) -> None:
         self._count_labels = count_labels
-        self._labels: dict[tuple[str, str], int] = {}
+        self._labels: dict[tuple[str, str, str], int] = {}
         self._known: dict[tuple[str, int, int], CheckpointSize] = {}
 
     def __call__(self, config: RunConfig) -> CheckpointSize:
-        texts = (config.corpus.model_dump_json(), config.text.model_dump_json())
+        start = str(config.model.start_from)
+        texts = (config.corpus.model_dump_json(), config.text.model_dump_json(), start)
         if texts not in self._labels:
             self._labels[texts] = self._count_labels(config)
         labels = self._labels[texts]
@@ -79,7 +81,10 @@ def grid_configs(space: Space) -> Iterable[RunConfig]:
 def _size(config: RunConfig, num_labels: int) -> CheckpointSize:
     with torch.device("meta"):
         model = build_model(
-            config.model, num_bins=config.features.num_bins, num_labels=num_labels, seed=0
+            with_start_allocation(config).model,
+            num_bins=config.features.num_bins,
+            num_labels=num_labels,
+            seed=0,
         )
     weights = sum(_bytes(tensor) for tensor in model.state_dict().values())
     moments = _MOMENTS * sum(_bytes(parameter) for parameter in model.parameters())

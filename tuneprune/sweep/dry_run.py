@@ -30,6 +30,7 @@ from tuneprune.sweep.space import (
 )
 from tuneprune.sweep.space_plugins import check_plugins
 from tuneprune.training.prepare import ASSUMED_LABELS, count_labels
+from tuneprune.training.warm_start import with_start_allocation
 
 DRAWS = 5
 """Proposals of a sampler that are shown."""
@@ -195,10 +196,11 @@ _DECIDING = ("model", "features", "text", "corpus")
 def _describe(config: RunConfig) -> tuple[ModelDescription, list[str]]:
     try:
         labels, source = count_labels(config)
-        problem = []
+        problem, begun = [], with_start_allocation(config)
     except TunepruneError as error:  # such as a lexicon that is not there
         labels, source, problem = ASSUMED_LABELS, "assumed", [str(error)]
-    return describe_model(config, num_labels=labels, num_labels_from=source), problem
+        begun = config
+    return describe_model(begun, num_labels=labels, num_labels_from=source), problem
 
 
 def _machine(space: Space, limit: int | None) -> tuple[str, int | None, bool]:

@@ -174,7 +174,8 @@ def begin_sweep(
     Args:
         out: the folder.
         contents: what it is to hold.
-        plugins: fingerprint of the source of every plug-in that may be used, by its name.
+        plugins: fingerprint of the source of every plug-in that may be used, by its name, and of
+            weights to start from.
 
     Raises:
         ResultsError: the folder can not be written, or another process has begun in it.

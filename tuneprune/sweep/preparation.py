@@ -12,11 +12,11 @@ from tuneprune.sweep.ranges import Parameter, Scalar, Values, applies, listed
 def needs_preparation(path: str) -> bool:
     """Return whether another value at ``path`` means another preparation.
 
-    Of the model only the front-end and the kind of output do: they decide which utterances are long
-    enough.
+    Of the model only the front-end and the kind of output do, which decide which utterances are
+    long enough, and the checkpoint to start from, which has labels.
     """
     prepared = path.split(".")[0] in ("corpus", "features", "text") or path == "model"
-    prepared |= path.startswith(("model.frontend", "model.transducer"))
+    prepared |= path.startswith(("model.frontend", "model.transducer", "model.start_from"))
     return prepared and not path.startswith("features.spec_augment")
 
 
@@ -25,7 +25,8 @@ def preparation_of(config: RunConfig) -> str:
     features = config.features.model_dump(mode="json", exclude={"spec_augment"})
     others = (config.corpus, config.text, config.model.frontend)
     settings = [features, *(one.model_dump(mode="json") for one in others)]
-    return json.dumps([*settings, config.model.transducer is None], sort_keys=True)
+    start = None if config.model.start_from is None else str(config.model.start_from)
+    return json.dumps([*settings, config.model.transducer is None, start], sort_keys=True)
 
 
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.training.expected import StatedCorpus, read_stated
 from tuneprune.training.prepare import ASSUMED_LABELS
+from tuneprune.training.warm_start import with_start_allocation
 
 StepsOf = Callable[[RunConfig], int | None]
 """Returns the optimizer steps of a run; None where they are not known."""
@@ -77,7 +78,8 @@ class RunCheck:
         off = math.ceil(self._slack * steps)
         return (steps, max(1, steps - off), steps + off)
 
-    def _model(self, config: RunConfig) -> SpeechModel:
+    def _model(self, run: RunConfig) -> SpeechModel:
+        config = with_start_allocation(run)
         key = (config.model.model_dump_json(), config.features.num_bins)
         if key not in self._models:
             with torch.device("meta"):

@@ -25,7 +25,7 @@ class RunLength:
     """What the corpus makes of a run.
 
     Args:
-        corpus_fingerprint: of the corpus as it is.
+        corpus_fingerprint: of the corpus as it is, and of weights to start from if there are some.
         total_steps: optimizer steps of the run.
     """
 
@@ -70,7 +70,7 @@ class RunLengths:
         if key not in self._known:
             prepared = self._prepared[preparation_of(config)]
             self._known[key] = RunLength(
-                corpus_fingerprint=prepared.corpus_fingerprint,
+                corpus_fingerprint=prepared.input_fingerprint,
                 total_steps=total_steps(config, prepared),
             )
         return self._known[key]

@@ -30,7 +30,7 @@ from tuneprune.sweep.lock import sole_use
 from tuneprune.sweep.records import TrialRecord, saved_step
 from tuneprune.sweep.resources import check_this_machine, plan_resources
 from tuneprune.sweep.spent import read_spent
-from tuneprune.training.checkpoint import find_checkpoint
+from tuneprune.training.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import prepare, train
 from tuneprune.training.summary import RunSummary
@@ -75,7 +75,8 @@ def train_single(
             plugins = load_plugins(config.adaptation)
             if unfinished is not None:
                 check_plugin_sources(out, plugins)
-            prepare(config, progress=True)
+            resumed = _resumed(config, out) if unfinished is not None else None
+            prepare(config, progress=True, resumed=resumed)
             with ray_cluster(log_to_driver=True) if several else nullcontext():
                 use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
                 if restart:
@@ -116,6 +117,12 @@ def _not_empty(out: Path, there: SweepFile) -> ResultsError:
     if there.finished_s is None:
         remedy = "holds this run, unfinished; --resume goes on with it, or --restart moves it aside"
     return ResultsError("out", out, remedy)
+
+
+def _resumed(config: RunConfig, out: Path) -> Checkpoint | None:
+    """Return the run's last checkpoint, where it may have to stand in for one it started from."""
+    last = find_checkpoint(_checkpoint_dir(out), "last")
+    return None if config.model.start_from is None or last is None else read_checkpoint(last)
 
 
 def _begun(out: Path, contents: Contents, plugins: Mapping[str, str], held: ExitStack) -> SweepFile:

@@ -41,6 +41,7 @@ from tuneprune.sweep.sharers import Sharers
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.sweep.space import Space, configs_to_prepare
 from tuneprune.sweep.space_plugins import check_plugins
+from tuneprune.sweep.start_weights import start_weights
 from tuneprune.sweep.task import SweepTask
 from tuneprune.sweep.tuning import run_trials
 from tuneprune.sweep.violations import Violations
@@ -108,7 +109,7 @@ def run_sweep(
             return read_outcome(path, there, space, reread=True)
         plugins = check_plugins(space)
         if there is not None:
-            check_plugin_sources(path, plugins)
+            check_plugin_sources(path, {**plugins, **start_weights(space)})
         begun = there is not None
         check_this_machine(space.base.training, limit=max_concurrent)
         if not begun and prepare is None:
@@ -128,7 +129,7 @@ def run_sweep(
             if restart:
                 make_room(path)
             if there is None:
-                there = begin_sweep(path, contents_of(space), plugins)
+                there = begin_sweep(path, contents_of(space), {**plugins, **start_weights(space)})
                 held.enter_context(sole_use(path))
             task = SweepTask(
                 space=space,

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from tuneprune.config import RunConfig
 from tuneprune.data.corpus import Split, is_corpus, open_corpus
+from tuneprune.data.selection import training_split
 from tuneprune.data.stated_lengths import StatedLengths
-from tuneprune.data.text import build_labels
+from tuneprune.data.text import check_labels
 from tuneprune.training.order import step_order
 from tuneprune.training.prepare import check_batches, long_enough
+from tuneprune.training.warm_start import labels_of_run, open_start, why_lacking
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -45,13 +47,16 @@ def read_stated(config: RunConfig) -> StatedCorpus | None:
     Raises:
         CorpusError: the corpus can not be trained on so: a split is missing, or labels can not be
             made.
+        ConfigError: the checkpoint to start from is none, or of other settings.
     """
     if not is_corpus(config.corpus.path):
         return None
     corpus = open_corpus(config.corpus.path)
     lengths = StatedLengths(corpus, config.features)
-    split = corpus.split(config.corpus.train_split, field="corpus.train_split")
-    labels = build_labels(config.text, split.texts)
+    split = training_split(corpus, config.corpus)
+    start = open_start(config)
+    labels = labels_of_run(config, split.texts, start)
+    check_labels(labels, split.texts, split=split.name, ids=split.ids, why=why_lacking(start))
     train = long_enough(split, labels, lengths, config)
     frames = [lengths.num_frames(train.ids, speed) for speed in config.features.speed_factors]
     return StatedCorpus(train=train, lengths=lengths, frames_SU=np.stack(frames))

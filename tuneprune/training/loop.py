@@ -47,6 +47,7 @@ from tuneprune.training.reduce import (
 )
 from tuneprune.training.steering import Steering
 from tuneprune.training.step import backward, seed_step
+from tuneprune.training.warm_start import start_model
 
 Due = Literal["event", "evaluation", "verdict"] | None
 """What is still to be done at the present step: this, and what comes after it."""
@@ -97,7 +98,8 @@ class TrainingLoop:
         steering: where it leaves stages for others, and whether it goes on after an event.
 
     Raises:
-        CheckpointError: tensors of ``start`` can not be read or do not fit its own description.
+        CheckpointError: tensors of ``start``, or of what the settings start from, can not be read
+            or do not fit its own description.
         StructureError: the model can not be built in the allocation that is asked for, or
             describes itself wrongly; from ``run`` also: the optimizer can not follow a change.
         ResourceError: ranks do not agree on the initial weights; from ``run``: on a plan.
@@ -391,6 +393,7 @@ class TrainingLoop:
                 "events": self._events,
                 "unrecovered_events": self.unrecovered_events,
                 "corpus_fingerprint": self._prepared.corpus_fingerprint,
+                "start_fingerprint": self._prepared.start_fingerprint,
             },
         }
 
@@ -414,6 +417,9 @@ class TrainingLoop:
 def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> SpeechModel:
     if start is not None:
         return load_model_tensors(start)
+    started = start_model(config)
+    if started is not None:
+        return started
     return build_model(
         config.model,
         num_bins=config.features.num_bins,

@@ -18,13 +18,22 @@ from tuneprune.config import ModelConfig, RunConfig
 from tuneprune.data.checks import require_sound
 from tuneprune.data.corpus import Corpus, Split, is_corpus, open_corpus
 from tuneprune.data.features import FeatureStore, prepare_features
+from tuneprune.data.selection import training_split, used_splits
 from tuneprune.data.synthesis import ensure_corpus
 from tuneprune.data.text import LabelSet, build_labels, check_labels
 from tuneprune.errors import ConfigError, CorpusError
 from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import TrainingBatches
+from tuneprune.training.checkpoint import Checkpoint
 from tuneprune.training.order import padded_length
+from tuneprune.training.warm_start import (
+    find_start,
+    labels_of_run,
+    open_start,
+    why_lacking,
+    with_start_allocation,
+)
 
 ASSUMED_LABELS = 79
 """Published outputs on LibriSpeech and TED-LIUM, the blank included: 39 phonemes, each at the end
@@ -33,7 +42,10 @@ of a word and elsewhere, make 78 (see ``data/text.py``)."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A corpus ready to train on; ``left_out`` utterances are shorter than their labels."""
+    """A corpus ready to train on; ``left_out`` utterances are shorter than their labels.
+
+    ``start_fingerprint`` is of the weights that the run starts from, None if they are drawn.
+    """
 
     corpus_fingerprint: str
     labels: LabelSet
@@ -42,12 +54,25 @@ class Prepared:
     dev: Split
     test: Split
     left_out: int
+    start_fingerprint: str | None = None
+
+    @property
+    def input_fingerprint(self) -> str:
+        """Return what a run is given beside its settings: corpus, and weights to start from."""
+        return f"{self.corpus_fingerprint}{self.start_fingerprint or ''}"
 
 
-def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
+def prepare(
+    config: RunConfig, *, progress: bool = False, resumed: Checkpoint | None = None
+) -> Prepared:
     """Open or make the corpus, check it, derive the labels and compute the features once.
 
     Nothing of the run has begun when an error is raised.
+
+    Args:
+        config: of the run.
+        progress: show a bar while features are computed.
+        resumed: the checkpoint that the run goes on from: what it starts from may be gone then.
 
     Raises:
         CorpusError: the corpus can not be used or made, a split, text or recording of it is not
@@ -55,26 +80,24 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
         ConfigError: settings do not suit this corpus or model: a batch does not hold the longest
             utterance, languages can not take turns, there are more mel bins than the window tells
             apart, or the method would move nothing, or decide on next to nothing, in so many
-            steps; or a plug-in that they name can not be used.
+            steps; or a plug-in or a checkpoint to start from that they name can not be used.
         ResourceError: torchaudio is not installed, or not for this torch.
     """
     load_plugins(config.adaptation)
+    start = find_start(config, resumed)
     corpus = ensure_corpus(config.corpus)
-    splits = {
-        field: corpus.split(getattr(config.corpus, f"{field}_split"), field=f"corpus.{field}_split")
-        for field in ("train", "dev", "test")
-    }
+    used, splits = used_splits(corpus, config.corpus)
     require_sound(corpus)
-    labels = build_labels(config.text, splits["train"].texts)
+    labels = labels_of_run(config, splits["train"].texts, start)
     for split in splits.values():
-        check_labels(labels, split.texts, split=split.name, ids=split.ids)
-    features = FeatureStore.open(_features(corpus, config, splits, progress=progress))
+        check_labels(labels, split.texts, split=split.name, ids=split.ids, why=why_lacking(start))
+    features = FeatureStore.open(_features(used, config, splits, progress=progress))
     train = long_enough(splits["train"], labels, features, config)
     check_batches(train, features, config)
     if config.training.languages == "one_per_batch":
         _check_languages(splits["dev"], splits["test"], train=train)
         TrainingBatches(train, labels, features, config)  # refuses what can not take turns
-    if config.adaptation.method != "none":
+    if config.adaptation.method != "none" and (start is None or start.is_there):
         _check_adaptation(train, labels, features, config)
     return Prepared(
         corpus_fingerprint=corpus.fingerprint,
@@ -84,6 +107,7 @@ def prepare(config: RunConfig, *, progress: bool = False) -> Prepared:
         dev=splits["dev"],
         test=splits["test"],
         left_out=len(splits["train"].ids) - len(train.ids),
+        start_fingerprint=None if start is None else start.fingerprint,
     )
 
 
@@ -109,13 +133,15 @@ def untrained_languages(prepared: Prepared) -> str:
 def count_labels(config: RunConfig) -> tuple[int, str]:
     """Return how many outputs the recogniser has, the blank included, and where that is known from.
 
-    Nothing is made or computed: where neither the corpus nor the recipe of a synthetic one is
-    there to be asked, the number is that of the published phoneme models, and marked as assumed.
+    Of a checkpoint that it starts from, it is that one's. Nothing is made or computed: where
+    neither the corpus nor the recipe of a synthetic one is there to be asked, the number is that of
+    the published phoneme models, and marked as assumed.
     """
+    start = open_start(config)
+    if start is not None:
+        return len(start.labels), "checkpoint"
     if is_corpus(config.corpus.path):
-        split = open_corpus(config.corpus.path).split(
-            config.corpus.train_split, field="corpus.train_split"
-        )
+        split = training_split(open_corpus(config.corpus.path), config.corpus)
         return len(build_labels(config.text, split.texts)), "corpus"
     if config.corpus.synthesis is not None:
         words = " ".join(config.corpus.synthesis.words)
@@ -222,7 +248,10 @@ def _check_adaptation(
 ) -> None:
     with torch.device("meta"):  # only its shapes are looked at
         model = build_model(
-            config.model, num_bins=config.features.num_bins, num_labels=len(labels), seed=0
+            with_start_allocation(config).model,
+            num_bins=config.features.num_bins,
+            num_labels=len(labels),
+            seed=0,
         )
     batches = TrainingBatches(train, labels, features, config)
     check_settings(

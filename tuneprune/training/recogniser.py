@@ -150,9 +150,6 @@ def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogn
         ConfigError: there is a mask for each language, and none for this one.
     """
     model, masking, labels, config = _loaded(Path(checkpoint))
-    if model.gates is not None:
-        fold_gates_(model, model.prunable_modules(), model.gates().detach())
-        model.gates = None
     with masking.weights(language):
         masked = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(masked)
@@ -180,8 +177,21 @@ def _loaded(path: Path) -> tuple[SpeechModel, Masking, LabelSet, RunConfig]:
         found = read_compact(path)
         return found.model, StoredMasking(found.model, found.masks), found.labels, found.config
     held = open_checkpoint(path)
-    model = load_model_tensors(held)
+    model = ungated_model(held)
     return model, masking_in(held, model), held.labels, held.config
+
+
+def ungated_model(held: Checkpoint) -> SpeechModel:
+    """Return the model of a checkpoint; gates that were being learned are folded into its weights.
+
+    Raises:
+        CheckpointError: its tensors can not be read.
+    """
+    model = load_model_tensors(held)
+    if model.gates is not None:
+        fold_gates_(model, model.prunable_modules(), model.gates().detach())
+        model.gates = None
+    return model
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:

@@ -63,7 +63,8 @@ def train(
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     torch.set_num_threads(config.training.num_threads)
     show = progress and context.rank == 0
-    prepared = prepare(config, progress=show)
+    resumed = agreed_checkpoint(context)
+    prepared = prepare(config, progress=show, resumed=resumed)
     recorder = Recorder(writer)
     loop = TrainingLoop(
         config,
@@ -71,7 +72,7 @@ def train(
         context,
         recorder=recorder,
         checkpoints=checkpoint_dir,
-        start=_start(config, context, prepared),
+        start=_fitting(resumed, config, prepared),
         steering=steering,
     )
     ready = time.perf_counter()
@@ -122,8 +123,8 @@ def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused", "st
     return "paused" if loop.paused else "finished"
 
 
-def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkpoint | None:
-    start = agreed_checkpoint(context)
+def _fitting(start: Checkpoint | None, config: RunConfig, prepared: Prepared) -> Checkpoint | None:
+    """Return the checkpoint to go on from, if any, which must be this run's own."""
     if start is None:
         return None
     path = start.path
@@ -133,6 +134,9 @@ def _start(config: RunConfig, context: RunContext, prepared: Prepared) -> Checkp
         )
     if start.progress["corpus_fingerprint"] != prepared.corpus_fingerprint:
         remedy = "was trained on what the corpus was before it changed; start a new run"
+        raise CheckpointError("checkpoint", path, remedy)
+    if start.progress.get("start_fingerprint") != prepared.start_fingerprint:
+        remedy = "was begun with what model.start_from held before it changed; start a new run"
         raise CheckpointError("checkpoint", path, remedy)
     if start.labels != prepared.labels:
         remedy = "has other labels than text and lexicon give now; start a new run"
