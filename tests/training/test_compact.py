@@ -84,7 +84,7 @@ def test_what_has_no_masks_or_is_no_model_is_refused_in_one_line(trained, tmp_pa
     with pytest.raises(CheckpointError, match="has no masks"):
         export_compact(dense, tmp_path / "model")
     (tmp_path / "text").write_text("no model")
-    with pytest.raises(CheckpointError, match="can not be read"):
+    with pytest.raises(CheckpointError, match="nor can it be read"):
         load_model(tmp_path / "text")
 
 

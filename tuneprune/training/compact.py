@@ -27,6 +27,7 @@ from tuneprune.structure.mask_bits import pack_mask
 from tuneprune.structure.mask_sets import union
 
 COMPACT_VERSION = 1
+_NEITHER = "is not a checkpoint folder, nor can it be read as a compact model ({})"
 _KEPT, _WHOLE, _MASK = "kept/", "whole/", "mask/"
 
 
@@ -119,8 +120,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             about = json.loads((file.metadata() or {}).get("tuneprune", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError("model", path, f"can not be read ({error})") from None
+        raise CheckpointError("model", path, _NEITHER.format(error)) from None
     if about.get("version") != COMPACT_VERSION:
-        remedy = f"is no compact model of version {COMPACT_VERSION}"
-        raise CheckpointError("model", path, remedy)
+        found = about.get("version", "none")
+        raise CheckpointError("model", path, _NEITHER.format(f"version {found}"))
     return about, tensors
