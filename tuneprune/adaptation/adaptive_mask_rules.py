@@ -165,6 +165,10 @@ def begin_masks(
             remedy = f"has no mask for '{language}'; it has {', '.join(sorted(initial.masks))}"
             raise ConfigError(field, config.masks_from, remedy)
         found[language] = _on_device(one, dense)
+    if isinstance(config.masks_from, dict):
+        for language in sorted(config.masks_from.keys() - found.keys()):
+            remedy = f"is of no language of training; there are {', '.join(found)}"
+            raise ConfigError(f"{field}.{language}", config.masks_from[language], remedy)
     return found
 
 

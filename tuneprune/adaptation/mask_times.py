@@ -164,7 +164,7 @@ def _round(
     length = config.round_length * steps
     if config.prune_every is None and config.schedule.rounds is not None:
         length = (course.end - course.begin) / config.schedule.rounds * steps / total
-    if round(length) < 1 and (course.end > course.begin or config.adapt_after is not None):
+    if round(length) < 1 and config.has_rounds:
         remedy = f"is not one of the {steps} steps{whose}; make it larger, or train for longer"
         raise ConfigError("adaptation.prune_every", config.round_length, remedy)
     length = max(length, 1.0)
