@@ -159,8 +159,10 @@ class AdaptiveMask:
         if plan.rewinds:
             self._model.load_state_dict(self._start)
             self._optimizer.state.clear()
+        # The weights of begin were stored before anything was masked.
+        stored_under = {EVERYBODY: self._dense()} if plan.rewinds else before
         self._weights.change(
-            before, clear=config.moments == "clear", zero=config.masked_values == "zero"
+            stored_under, clear=config.moments == "clear", zero=config.masked_values == "zero"
         )
         self._gradients = {}
         event = self._event(plan, step, before)
@@ -199,11 +201,15 @@ class AdaptiveMask:
             self._decided = int(state["decided"])
 
     def tensors(self, *, to_go_on: bool) -> dict[str, Tensor]:
-        """Return the masks as bits, by language and weight.
+        """Return the masks as bits, by language and weight; nothing before the first are made.
+
+        Until then runs of other masks, or of none, are the same run and go on from here too.
 
         Args:
             to_go_on: with all else that a run needs to go on from here.
         """
+        if self._decided < 0:
+            return {}
         found = {
             f"{name}/{matrix}": pack_mask(mask)
             for name, masks in self._weights.masks.items()

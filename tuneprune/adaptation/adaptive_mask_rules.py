@@ -19,7 +19,7 @@ from tuneprune.structure.mask_sets import Masks, check_alike, density
 from tuneprune.structure.maskable import MaskableWeight, select_weights
 
 ALIKE = 0.005
-"""Sparsities that differ by no more are the same one: masks round to whole blocks."""
+"""Sparsities that differ by no more are the same one, or by what whole blocks make of them."""
 
 __all__ = [
     "InitialMasks",
@@ -105,11 +105,20 @@ def mask_times_of(
     if not course.begin <= course.end < total_steps:
         remedy = f"is step {course.end} of {total_steps}; training must go on after it"
         raise ConfigError("adaptation.end", config.last_prune, remedy)
+    if first is not None and first < config.sparsity and course.end == course.begin:
+        remedy = (
+            f"must be {first:.3g}, the sparsity of adaptation.masks_from, where nothing is pruned "
+            "later; or give an end after begin"
+        )
+        raise ConfigError("adaptation.sparsity", config.sparsity, remedy)
     whose = languages if config.scope == "language" and languages else total_steps
     times = mask_times(config, course, whose)
     if config.rewind and not any(time.decision == "prune" for time in times):
         remedy = "has no effect, for nothing is pruned after begin; give a schedule and end"
         raise ConfigError("adaptation.rewind", config.rewind, remedy)
+    if config.adapt_after is not None and not any(time.decision == "adapt" for time in times):
+        remedy = "is reached by no round; make rounds shorter, or begin or adapt_until fit them"
+        raise ConfigError("adaptation.adapt_after", config.adapt_after, remedy)
     return times
 
 
@@ -156,6 +165,10 @@ def begin_masks(
             remedy = f"has no mask for '{language}'; it has {', '.join(sorted(initial.masks))}"
             raise ConfigError(field, config.masks_from, remedy)
         found[language] = _on_device(one, dense)
+    if isinstance(config.masks_from, dict):
+        for language in sorted(config.masks_from.keys() - found.keys()):
+            remedy = f"is of no language of training; there are {', '.join(found)}"
+            raise ConfigError(f"{field}.{language}", config.masks_from[language], remedy)
     return found
 
 
@@ -171,16 +184,22 @@ def _sparsity_of(masks: Mapping[str, Masks], wanted: float) -> float:
     """
     found = {name: 1 - density(one) for name, one in masks.items()}
     lowest, highest = min(found.values()), max(found.values())
-    if highest - lowest > ALIKE:
+    alike = max(ALIKE, *(_rounding(one) for one in masks.values()))
+    if highest - lowest > alike:
         shown = ", ".join(f"{name} {one:.3f}" for name, one in sorted(found.items()))
         remedy = "must be equal for all languages"
         raise ConfigError("sparsity of adaptation.masks_from", shown, remedy)
-    if abs(highest - wanted) <= ALIKE:
+    if abs(highest - wanted) <= alike:
         return wanted
     if highest > wanted:
         remedy = f"must be at least {highest:.3f}, the sparsity of adaptation.masks_from"
         raise ConfigError("adaptation.sparsity", wanted, remedy)
     return lowest
+
+
+def _rounding(masks: Masks) -> float:
+    """Return by how much sparsity can be off where each matrix rounds to a whole block."""
+    return 0.5 * len(masks) / sum(mask.numel() for mask in masks.values())
 
 
 def _check_n_of_m(config: AdaptiveMaskConfig, pattern: NofM) -> None:

@@ -1,12 +1,13 @@
 """When masks are decided in a run, for whom, and at what sparsity: known before it begins."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tuneprune.config import AdaptiveMaskConfig
 from tuneprune.errors import ConfigError
-from tuneprune.sparsity_schedules import SparsitySchedule, make_schedule, sparsity_at
+from tuneprune.sparsity_schedules import TOLERANCE, SparsitySchedule, make_schedule, sparsity_at
 
 Decision = Literal["begin", "prune", "adapt"]
 EVERYBODY = ""
@@ -115,45 +116,62 @@ def _times_of(
 ) -> Iterator[MaskTime]:
     """Yield the decisions over one mask, whose language has had a step when each of ``own`` ends.
 
-    Rounds are counted in the language's own steps since ``begin``; sparsity goes by all steps.
+    Rounds are counted in the language's own steps since ``begin``. Sparsity goes by all steps, but
+    a round of stepwise always ends with its jump, wherever the language's steps happen to lie.
     """
-    round_steps, adapt_steps = _round(language, len(own), config)
+    length, adapt_steps = _round(language, len(own), config, course, total=total)
     adapt_until = total if config.adapt_until is None else round(config.adapt_until * total)
     sparsity = course.at(course.begin)
     yield MaskTime(step=course.begin, language=language, decision="begin", sparsity=sparsity)
-    prunes = {course.end}
+    prunes = {course.end: course.final}
     adapts: set[int] = set()
     for count, step in enumerate((step for step in own if step > course.begin), start=1):
-        if count % round_steps == 0 and step < course.end:
-            prunes.add(step)
-        elif count % round_steps == adapt_steps and step <= adapt_until:
+        before, finished = (math.floor(n / length + TOLERANCE) for n in (count - 1, count))
+        if finished > before and step < course.end:
+            prunes[step] = _risen(step, finished, config, course)
+        in_round = count - math.ceil(before * length - TOLERANCE)
+        if in_round == adapt_steps and step <= adapt_until:
             adapts.add(step)
-    for step in sorted(prunes | adapts):
-        risen = step > course.begin and course.at(step) > sparsity
-        if step in prunes and risen:
-            sparsity = course.at(step)
+    for step in sorted(prunes.keys() | adapts):
+        if step > course.begin and prunes.get(step, 0.0) > sparsity:
+            sparsity = prunes[step]
             yield MaskTime(step=step, language=language, decision="prune", sparsity=sparsity)
         elif step in adapts and step < total:
             yield MaskTime(step=step, language=language, decision="adapt", sparsity=sparsity)
 
 
-def _round(language: str, steps: int, config: AdaptiveMaskConfig) -> tuple[int, int | None]:
-    """Return the steps of a round, and those after which masks are adapted in it.
+def _risen(step: int, finished: int, config: AdaptiveMaskConfig, course: MaskCourse) -> float:
+    """Return the sparsity to prune to at ``step``, where so many rounds have ended."""
+    rounds = config.schedule.rounds
+    if rounds is None or config.prune_every is not None:
+        return course.at(step)
+    jumps = min(finished, rounds - 1)  # the last one is at the end, for all languages
+    return course.at(course.begin + math.ceil(jumps * (course.end - course.begin) / rounds))
+
+
+def _round(
+    language: str, steps: int, config: AdaptiveMaskConfig, course: MaskCourse, *, total: int
+) -> tuple[float, int | None]:
+    """Return the length of a round, and the steps after which masks are adapted in it.
+
+    A round is of the language's ``steps`` and need not be a whole number of them: it ends with the
+    step in which it is over, so that rounding does not add up.
 
     Raises:
         ConfigError: there are none.
     """
     whose = f" of '{language}'" if language else ""
-    round_steps = round(config.round_length * steps)
-    if config.last_prune == config.begin and config.adapt_after is None:
-        return max(round_steps, 1), None
-    if round_steps < 1:
+    length = config.round_length * steps
+    if config.prune_every is None and config.schedule.rounds is not None:
+        length = (course.end - course.begin) / config.schedule.rounds * steps / total
+    if round(length) < 1 and config.has_rounds:
         remedy = f"is not one of the {steps} steps{whose}; make it larger, or train for longer"
         raise ConfigError("adaptation.prune_every", config.round_length, remedy)
+    length = max(length, 1.0)
     if config.adapt_after is None:
-        return round_steps, None
-    adapt_steps = round(config.adapt_after * round_steps)
-    if not 0 < adapt_steps < round_steps:
-        remedy = f"is none of the {round_steps} steps{whose} in a round; make the rounds longer"
+        return length, None
+    adapt_steps = round(config.adapt_after * length)
+    if not 0 < adapt_steps < round(length):
+        remedy = f"is none of the {round(length)} steps{whose} in a round; make the rounds longer"
         raise ConfigError("adaptation.adapt_after", config.adapt_after, remedy)
-    return round_steps, adapt_steps
+    return length, adapt_steps

@@ -138,7 +138,11 @@ class AdaptiveMaskConfig(Settings):
     def _fill(cls, given: Any) -> Any:
         if not isinstance(given, Mapping) or given.get("preset") not in PRESETS:
             return given
-        return {**PRESETS[given["preset"]], **given}
+        meant = PRESETS[given["preset"]]
+        filled, schedule = {**meant, **given}, given.get("schedule")
+        if isinstance(schedule, Mapping) and "kind" not in schedule:
+            filled["schedule"] = {**meant.get("schedule", {}), **schedule}
+        return filled
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -153,6 +157,11 @@ class AdaptiveMaskConfig(Settings):
             raise ValueError("end must not be before begin")
         if self.schedule.kind != "one_shot" and self.last_prune == self.begin:
             raise ValueError(f"schedule: {self.schedule.kind} needs an end that is after begin")
+        if self.prune_every is not None and not self.has_rounds:
+            remedy = "leave it out, or give adapt_after or a schedule"
+            raise ValueError(
+                f"prune_every has no effect where nothing is decided in rounds; {remedy}"
+            )
         if self.adapt_until is None:
             return
         if self.adapt_after is None:
@@ -174,8 +183,12 @@ class AdaptiveMaskConfig(Settings):
             raise ValueError("adapt_after has no effect on candidates: kept; leave it out")
         if isinstance(self.masks_from, dict) and self.scope != "language":
             raise ValueError("masks_from for each language needs scope: language")
+        if self.candidates == "kept" and self.moments != "clear":
+            raise ValueError("moments: keep has no effect on candidates: kept; leave it out")
         if self.masks_from is not None and self.initial_sparsity:
             raise ValueError("initial_sparsity is that of masks_from; leave it out")
+        if self.initial_sparsity and self.last_prune == self.begin:
+            raise ValueError("initial_sparsity has no effect without an end that is after begin")
 
     @model_serializer(mode="wrap")
     def _leave_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -188,6 +201,11 @@ class AdaptiveMaskConfig(Settings):
     def last_prune(self) -> float:
         """Where sparsity is reached, as a fraction of training."""
         return self.begin if self.end is None else self.end
+
+    @property
+    def has_rounds(self) -> bool:
+        """Whether anything is decided beside what is at ``begin`` and at ``end``."""
+        return self.adapt_after is not None or self.schedule.kind != "one_shot"
 
     @property
     def round_length(self) -> float:
