@@ -91,8 +91,12 @@ class AdaptiveMask:
 
     @property
     def is_per_language(self) -> bool:
-        """Whether forward passes must say of which language they are."""
-        return self._config.scope == "language"
+        """Whether forward passes must say of which language they are.
+
+        Not while masks keep everything: then a run evaluates in the batches of one without masks,
+        so that its numbers are the same to the bit.
+        """
+        return self._config.scope == "language" and self._weights.removes
 
     @property
     def masked_params(self) -> int:
