@@ -125,6 +125,9 @@ def test_a_language_that_adapts_leaves_the_masks_of_others(masked):
     assert run.blocks("fr") == ["0110", "0000"]
     (row,) = [r for r in event.rows if r.other_language is None]
     assert (row.language, row.revived_blocks, row.removed_blocks) == ("en", 1, 1)
+    of_fr = run.decide(2)
+    both = [(r.language, r.other_language, r.kept_blocks) for r in of_fr.rows if r.other_language]
+    assert (of_fr.language, both) == ("fr", [("en", "fr", 0)])  # 0 3, and 2 5
 
 
 def test_adapting_can_revive_what_was_masked_and_says_so(masked):
@@ -139,17 +142,18 @@ def test_adapting_can_revive_what_was_masked_and_says_so(masked):
 
 
 def test_rigl_by_hand(masked):
-    run = masked(4, 4, preset="rigl", sparsity=0.5, exchange=0.5, prune_every=0.5, adapt_until=0.5)
-    run.set(FIRST).decide(0)
+    times = {"begin": 0.25, "prune_every": 0.5, "adapt_until": 0.75}
+    run = masked(4, 4, preset="rigl", sparsity=0.5, exchange=0.8, **times)
+    run.set(FIRST).decide(4)
     kept = torch.tensor([[8.0, 0, 5, 0], [0, 0, 5, 0], [-6, 0, 0, 7], [2, 0, 0, 9]])
     assert torch.equal(run.weight.data, kept.double())  # 0 2 4 7; new ones will start at zero
     run.set([[8.0, 0, 5, 0], [0, 0, 5, 0], [1, 0, 0, 7], [1, 0, 0, 9]])
     run.weight.grad = torch.tensor(spread(9, 3, 9, -6, 5, 2, 1, 9)).double()
-    run.masking.take_gradients(3, None)
-    event = run.decide(4)
-    # Half way, half of 0.5 is exchanged: of four blocks the least, which is 4, for 3.
+    run.masking.take_gradients(7, None)
+    event = run.decide(8)
+    # Half way from 4 to 12, half of 0.8 is exchanged: of four blocks one, the least, which is 4.
     assert (event.scorer, event.removed_blocks, event.revived_blocks) == ("gradient", 1, 1)
-    assert run.blocks() == ["1011", "0001"]
+    assert run.blocks() == ["1011", "0001"]  # for 3
     assert run.weight[:2, 3].tolist() == [0, 0]
     assert run.weight[2:, 0].tolist() == [0, 0]
 
@@ -270,5 +274,5 @@ def test_before_the_first_masks_there_is_nothing_to_keep(masked):
     run = begun(masked, "lth")
     assert run.masking.tensors(to_go_on=True) == {}
     run.train(until=2)
-    assert run.masking.tensors(to_go_on=True).keys() >= {"/layers.0.weight", "start/passes"}
-    assert run.masking.tensors(to_go_on=False).keys() == {"/layers.0.weight", "/layers.1.weight"}
+    assert run.masking.tensors(to_go_on=True).keys() >= {"mask//layers.0.weight", "start/passes"}
+    assert run.masking.tensors(to_go_on=False).keys() == {"mask//layers.0.weight", "mask//layers.1.weight"}

@@ -250,6 +250,11 @@ def test_a_round_that_a_language_has_no_step_of_is_refused_by_its_name() -> None
         times(100, turns, scope="language", prune_every=0.1, adapt_after=0.5)
 
 
+def test_a_language_without_a_name_can_have_no_mask_of_its_own() -> None:
+    with pytest.raises(ConfigError, match="language of training utterances = '': must be a code"):
+        times(12, ["", E] * 6, scope="language")
+
+
 def test_sparsity_one_is_refused() -> None:
     with pytest.raises(ValueError, match="less than 1"):
         settings(sparsity=1.0)

@@ -178,6 +178,17 @@ def test_with_the_masked_gradient_a_run_is_that_of_an_optimizer_over_what_is_kep
         assert (now != before)[KEPT == 1].all()
 
 
+def test_what_the_update_is_not_to_see_is_no_part_of_the_norm_of_gradients(masked):
+    run = under(masked, gradient="masked")
+    run.decide()
+    with run.masking.weights(None):
+        run.loss().backward()
+    dense = run.weight.grad.clone()
+    run.masking.take_gradients(0, None)
+    assert torch.equal(run.weight.grad, dense * KEPT)
+    assert (dense != 0).all()
+
+
 def test_with_the_masked_gradient_a_language_trains_nothing_of_others(masked):
     run = by_language(masked, gradient="masked")
     run.train(until=2)
@@ -201,6 +212,20 @@ def test_masked_values_are_kept_or_zero_where_nobody_keeps_them(masked):
         run.decide()
         expected = torch.where(nobody, 0.0, before) if rule == "zero" else before
         assert torch.equal(run.weight, expected)
+
+
+def test_what_is_trained_from_zero_while_masked_is_lost_only_by_leaving_a_mask(masked):
+    run = under(masked, preset="parp", prune_every=0.25)
+    run.train(until=1)
+    run.update()
+    trained = run.weight.detach()[KEPT == 0].abs().max().item()
+    assert trained > 0
+    # Of 8 blocks 1 comes in for 0; the other three that are out stay there, with what they have.
+    rows = [[0.1, 9, 9, 0.2]] * 2 + [[0.3, 9, 0.4, 9]] * 2
+    assert run.set(rows).decide(2).removed_blocks == 1
+    assert run.blocks() == ["0110", "0101"]
+    expected = [[0.0, 9, 9, 0.2]] * 2 + [[0.3, 9, 0.4, 9]] * 2
+    assert torch.equal(run.weight.data, torch.tensor(expected).double())
 
 
 def test_values_of_zero_are_zero_also_after_going_back(masked):

@@ -130,6 +130,38 @@ def test_two_workers_start_from_a_checkpoint_as_one_does(tones: Path, tmp_path: 
     assert losses[0][0] < 0.9 * drawn.steps("t")["loss"].to_pylist()[0]
 
 
+@pytest.mark.parametrize("preset", ["dynamic_pathways", "rigl"])
+def test_two_workers_decide_the_masks_that_one_decides(tmp_path: Path, preset: str) -> None:
+    make_tone_corpus(tmp_path / "tones", languages=("en", "fr"))
+    masks = {"method": "adaptive_mask", "preset": preset, "sparsity": 0.6, "prune_every": 0.25}
+    config = tone_config(
+        tmp_path / "tones", *SAME, "training.languages=one_per_batch", f"adaptation={masks}"
+    )
+    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
+    assert len(_plans(one)) > 2
+    assert _plans(one) == _plans(two)
+    columns = ["event", "language", "other_language", "matrix", "revived_blocks", "bits"]
+    found = [run.table("masks").select(columns) for run in (one, two)]
+    assert found[0].equals(found[1])
+    assert sum(filter(None, found[0]["revived_blocks"].to_pylist())) > 0
+    losses = [run.evaluations("t", "dev")["loss"].to_pylist() for run in (one, two)]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+
+
+def test_workers_stopped_amid_masks_end_as_those_that_were_not(tmp_path: Path) -> None:
+    make_tone_corpus(tmp_path / "tones", languages=("en", "fr"))
+    masks = {"preset": "dynamic_pathways", "sparsity": 0.6, "prune_every": 0.25, "end": 0.6}
+    rising = {"method": "adaptive_mask", "schedule": {"kind": "linear"}}
+    config = tone_config(
+        tmp_path / "tones", "training.languages=one_per_batch", f"adaptation={masks | rising}"
+    )
+    whole = _plans(run_workers(config, tmp_path / "whole", world_size=2))
+    run_workers(config, tmp_path / "cut", world_size=2, stop_at=2)
+    assert _plans(run_workers(config, tmp_path / "cut", world_size=2)) == whole
+    first, second = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 @pytest.mark.parametrize(
     "adaptation",
     [

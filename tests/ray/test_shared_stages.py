@@ -24,7 +24,7 @@ from tuneprune.results.schema import TABLES
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.space import Space, build_space
 from tuneprune.sweep.study import run_sweep
-from tuneprune.testing.tones import tone_config
+from tuneprune.testing.tones import make_tone_corpus, tone_config
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -110,6 +110,25 @@ def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own
     assert foreseen.asked == asked
     assert foreseen.least.steps <= steps <= foreseen.most.steps
     assert not (tmp_path / "stages").exists()
+
+
+def test_runs_of_masks_begin_where_their_baseline_is_and_have_tables_of_their_own(
+    tmp_path: Path,
+) -> None:
+    make_tone_corpus(tmp_path / "tones", languages=("en", "fr"))
+    study = settings(tmp_path / "tones", preset=["dynamic", "rigl", "dynamic_pathways"])
+    masks = {"method": "adaptive_mask", "sparsity": 0.6, "begin": 0.375, "prune_every": 0.25}
+    study["base"]["training"]["languages"] = "one_per_batch"
+    study["search"]["set"] = {f"adaptation.{name}": value for name, value in masks.items()}
+    space = build_space(study)
+    for name in ("shared", "unshared"):
+        outcome = run_sweep(space, out=tmp_path / name, share_stages=name == "shared")
+        assert outcome.counts == {"finished": 4}
+    same_tables(tmp_path / "shared", tmp_path / "unshared")
+    assert len(rows(tmp_path / "shared", "masks")) > 0
+    steps, asked = executed(tmp_path / "shared")
+    assert executed(tmp_path / "unshared") == (asked, asked) == (4 * 32, 4 * 32)
+    assert steps == 12 + 4 * 20
 
 
 @pytest.fixture(scope="module")

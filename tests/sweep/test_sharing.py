@@ -11,7 +11,7 @@ import torch
 
 from tuneprune.adaptation import event_steps, observation_of
 from tuneprune.adaptation.observing import Watch, merge
-from tuneprune.config import GrowDropConfig, RunConfig
+from tuneprune.config import AdaptiveMaskConfig, GrowDropConfig, RunConfig
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
@@ -20,7 +20,7 @@ from tuneprune.sweep.history import trunk_of
 from tuneprune.sweep.shared_run import SharedSteering, train_shared
 from tuneprune.sweep.sharing import SharedTrial, Sharing
 from tuneprune.sweep.stages import StageStore
-from tuneprune.testing.tones import tone_config
+from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import train
@@ -64,16 +64,33 @@ STUDY = [
 ]
 
 
+def masked(preset: str, **more: object) -> str:
+    settings = {"method": "adaptive_mask", "preset": preset, "sparsity": 0.5, "begin": 0.375}
+    return f"adaptation={settings | more}"
+
+
+ROUNDS = {"kind": "stepwise", "rounds": 2}
+MASK_STUDY = [
+    "adaptation={method: none}",
+    masked("dynamic_pathways", prune_every=0.25),
+    masked("dynamic", prune_every=0.25, blocks="4x1"),
+    masked("lth", schedule=ROUNDS, end=0.75),
+    masked("rigl", prune_every=0.25, begin=0.5),
+    grown([12], 0.2, "taylor"),
+]
+
+
 def sharing_of(config: RunConfig, others: Sequence[RunConfig]) -> Sharing:
     own = trunk_of(config, corpus_fingerprint="tones", device="cpu")
     alike = [
         other.adaptation
         for other in others
         if trunk_of(other, corpus_fingerprint="tones", device="cpu") == own
-        and isinstance(other.adaptation, GrowDropConfig)
+        and isinstance(other.adaptation, GrowDropConfig | AdaptiveMaskConfig)
     ]
+    scored = [one for one in alike if isinstance(one, GrowDropConfig)]
     steps = frozenset(step for one in alike for step in event_steps(one, TOTAL_STEPS))
-    watch = Watch(observations=merge(map(observation_of, alike)), until_step=max(steps, default=0))
+    watch = Watch(observations=merge(map(observation_of, scored)), until_step=max(steps, default=0))
     return Sharing(trunk=own, watch=watch, steps=steps, total_steps=TOTAL_STEPS)
 
 
@@ -189,6 +206,46 @@ def test_a_study_on_shared_stages_is_bit_for_bit_the_study_without(
         assert rows(tmp_path, table) == rows(whole, table), table
     asked = TOTAL_STEPS * len(names)
     assert sum(sweep.steps.values()) <= 0.75 * asked
+
+
+@pytest.fixture(scope="module")
+def of_masks(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[list[RunConfig], Path, dict[str, RunSummary]]:
+    """A study of masks, and what each of its trials ends in alone."""
+    out = tmp_path_factory.mktemp("masks")
+    make_tone_corpus(out / "tones", languages=("en", "fr"))
+    turns = "training.languages=one_per_batch"
+    configs = [tone_config(out / "tones", *BASE, turns, one) for one in MASK_STUDY]
+    return configs, out, {f"t{n:02d}": alone(c, out, f"t{n:02d}") for n, c in enumerate(configs)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(len(MASK_STUDY)))
+def test_masks_and_what_has_none_fork_from_one_trunk_whoever_trains_it(
+    of_masks: tuple[list[RunConfig], Path, dict[str, RunSummary]], tmp_path: Path, first: int
+) -> None:
+    configs, whole, expected = of_masks
+    sweep = Sweep(tmp_path, configs)
+    assert len({trial.sharing.trunk.key for trial in sweep.trials.values()}) == 1
+    names = list(sweep.trials)
+    ended = sweep.run([*names[first:], *names[:first]])
+    for name in names:
+        times = {"setup_s": 0.0, "train_s": 0.0, "real_time_factor": 0.0}
+        assert replace(ended[name], **times) == replace(expected[name], **times), name
+    for table in TABLES:
+        assert rows(tmp_path, table) == rows(whole, table), table
+    trunk = 12 + 4  # RigL begins at step 16, all others at 12
+    own = [TOTAL_STEPS - 12] * 4 + [TOTAL_STEPS - 16] * 2
+    assert sum(sweep.steps.values()) <= trunk + sum(own)
+
+
+def test_a_run_of_masks_waits_for_who_trains_the_trunk(tones: Path) -> None:
+    turns = [tone_config(tones, *BASE, one) for one in (MASK_STUDY[0], MASK_STUDY[2])]
+    for config in turns:
+        sharing = sharing_of(config, turns)
+        expected = 12 if config.adaptation.method == "adaptive_mask" else TOTAL_STEPS
+        assert sharing.goal(config, sharing.trunk, 0) == expected
 
 
 class Losing(Sweep):

@@ -265,6 +265,16 @@ def test_one_language_can_not_take_turns(tones: Path) -> None:
         stated.steps(tone_config(tones, IN_TURN))
 
 
+def test_a_language_that_by_chance_gets_no_step_is_named() -> None:
+    with pytest.raises(ConfigError) as refused:
+        order_of(0.55, epochs=1, seed=2)  # 1.2 of 210 steps, as a rule
+    assert str(refused.value) == (
+        "training.language_temperature = 0.55: and seed 2 draw no step of 'it'; raise it, or set "
+        "another seed"
+    )
+    assert "it" in order_of(0.55, epochs=1, seed=1).languages
+
+
 def test_a_language_that_hardly_gets_a_step_is_named() -> None:
     with pytest.raises(ConfigError, match=r"language_temperature = 0\.25: leaves 'it' 0\.\d+ of"):
         order_of(0.25)

@@ -172,7 +172,8 @@ def adopted_state(
     """Return the hook's state of a run that goes on from where another one of its history is.
 
     What events have done to the model is shared; how they were decided is a run's own. Of a
-    plug-in, and of masks, all is shared, for then all settings are.
+    plug-in, and of masks, all is shared, for then all settings are; before its first masks, the
+    other run may be of any method.
 
     Args:
         config: of the run.
@@ -180,7 +181,7 @@ def adopted_state(
         theirs: that of the other run.
     """
     shares_all = isinstance(config, PluginMethod | AdaptiveMaskConfig)
-    if shares_all and theirs.get("method") != "none":
+    if shares_all and theirs.get("method") == config.method:
         return dict(theirs)
     return {**(own or {"method": "none"}), "observed": theirs["observed"]}
 

@@ -36,7 +36,7 @@ from tuneprune.structure.masks import top_blocks, top_n_of_m
 
 EXCHANGE = 0.3
 """Share of kept blocks that RigL exchanges at first (Evci et al. 2020)."""
-_START, _GRADIENT = "start/", "gradient/"
+_MASK, _START, _GRADIENT = "mask/", "start/", "gradient/"
 
 
 class AdaptiveMask:
@@ -91,8 +91,12 @@ class AdaptiveMask:
 
     @property
     def is_per_language(self) -> bool:
-        """Whether forward passes must say of which language they are."""
-        return self._config.scope == "language"
+        """Whether forward passes must say of which language they are.
+
+        Not while masks keep everything: then a run evaluates in the batches of one without masks,
+        so that its numbers are the same to the bit.
+        """
+        return self._config.scope == "language" and self._weights.removes
 
     @property
     def masked_params(self) -> int:
@@ -211,7 +215,7 @@ class AdaptiveMask:
         if self._decided < 0:
             return {}
         found = {
-            f"{name}/{matrix}": pack_mask(mask)
+            f"{_MASK}{name}/{matrix}": pack_mask(mask)
             for name, masks in self._weights.masks.items()
             for matrix, mask in masks.items()
         }
@@ -339,7 +343,7 @@ def unpack_masks(tensors: Mapping[str, Tensor], language: str, like: Masks) -> M
     """
     found: dict[str, Tensor] = {}
     for name, one in like.items():
-        bits = tensors.get(f"{language}/{name}")
+        bits = tensors.get(f"{_MASK}{language}/{name}")
         if bits is None:
             raise CheckpointError("mask in the checkpoint", f"{language}/{name}", "is not there")
         try:

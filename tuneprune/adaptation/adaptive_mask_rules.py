@@ -112,6 +112,9 @@ def mask_times_of(
         )
         raise ConfigError("adaptation.sparsity", config.sparsity, remedy)
     whose = languages if config.scope == "language" and languages else total_steps
+    if not isinstance(whose, int) and EVERYBODY in whose:
+        remedy = "must be a code, for each has a mask; or set adaptation.scope: shared"
+        raise ConfigError("language of training utterances", EVERYBODY, remedy)
     times = mask_times(config, course, whose)
     if config.rewind and not any(time.decision == "prune" for time in times):
         remedy = "has no effect, for nothing is pruned after begin; give a schedule and end"

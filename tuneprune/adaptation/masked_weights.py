@@ -54,6 +54,11 @@ class MaskedWeights:
             if not mask.all()
         }
 
+    @property
+    def removes(self) -> bool:
+        """Whether any mask leaves a weight out."""
+        return any(self._removed.values())
+
     @contextmanager
     def seen_by(self, language: str) -> Iterator[None]:
         """Let forward and backward passes inside see zeros where the language's mask is.

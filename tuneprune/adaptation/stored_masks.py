@@ -59,7 +59,7 @@ class StoredMasking(NothingMasked):
         for language, masks in stored.masks.items():
             devices = {name: self._weights.parameters[name].device for name in masks}
             self._weights.put(language, {n: mask.to(devices[n]) for n, mask in masks.items()})
-        self.is_per_language = EVERYBODY not in stored.masks
+        self.is_per_language = EVERYBODY not in stored.masks and self._weights.removes
         self.masked_params = self._weights.removed_weights(self._weights.masks)
 
     @property
@@ -74,7 +74,7 @@ class StoredMasking(NothingMasked):
             ConfigError: the language has no mask.
         """
         whose = (language or "") if self.is_per_language else EVERYBODY
-        if whose not in self._weights.masks:
+        if self.is_per_language and whose not in self._weights.masks:
             remedy = f"must be one of {', '.join(self.languages)}: there is a mask for each"
             raise ConfigError("language", language, remedy)
         return self._weights.seen_by(whose)

@@ -93,8 +93,7 @@ def read_compact(path: Path) -> CompactModel:
             allocation=Allocation.from_json(about["allocation"]),
         )
         assert isinstance(config.adaptation, AdaptiveMaskConfig)
-        bits = {n.removeprefix(_MASK): t for n, t in tensors.items() if n.startswith(_MASK)}
-        masks = read_masks(config.adaptation, model, bits, about["languages"])
+        masks = read_masks(config.adaptation, model, tensors, about["languages"])
         _fill(model, masks, tensors)
     except (KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
         raise CheckpointError("model", path, f"is damaged ({error!r})") from None

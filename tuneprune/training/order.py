@@ -101,7 +101,7 @@ class LanguageOrder:
     The draw of a step depends on the seed and the step alone.
 
     Raises:
-        ConfigError: there is but one language, or one would hardly ever be drawn.
+        ConfigError: there is but one language, or one would hardly ever be drawn, or is not.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class LanguageOrder:
         self._counts = np.zeros(self.total_steps, np.int64)  # earlier steps of the same language
         for language in range(len(self._names)):
             mine = np.flatnonzero(self._languages == language)
+            _require_drawn(self._names[language], len(mine), config)
             self._counts[mine] = np.arange(len(mine))
 
     @property
@@ -211,4 +212,11 @@ def _require_a_step_each(
             f"leaves '{names[rarest]}' {expected:.1g} of {total_steps} steps; "
             "raise it, or train for more epochs"
         )
+        raise ConfigError("training.language_temperature", temperature, remedy)
+
+
+def _require_drawn(name: str, steps: int, config: RunConfig) -> None:
+    if not steps:
+        temperature = config.training.language_temperature
+        remedy = f"and seed {config.seed} draw no step of '{name}'; raise it, or set another seed"
         raise ConfigError("training.language_temperature", temperature, remedy)
