@@ -142,9 +142,10 @@ class AdaptiveMask:
         for time in due:  # what one has decided, the next one knows
             after[time.language] = self._decide(time, after)
         changed = {time.language: after[time.language] for time in due}
+        first = max(due, key=lambda time: (time.decision != "adapt", time.sparsity))
         return MaskPlan(
-            decision=due[0].decision,
-            sparsity=due[0].sparsity,
+            decision=first.decision,
+            sparsity=first.sparsity,
             masks=changed,
             changed=any(churn(before[name], one).fraction for name, one in changed.items()),
             rewinds=self._config.rewind and any(time.decision == "prune" for time in due),

@@ -19,8 +19,9 @@ class MaskPlan:
     """What is to be masked from now on, and for whom.
 
     Args:
-        decision: what kind of decision it is; where several are made at a step, the first.
-        sparsity: of the new masks.
+        decision: what kind of decision it is; where several are made at a step, the one that
+            removes most.
+        sparsity: of its mask.
         masks: the new ones, of blocks, by language and then by weight.
         changed: whether one differs from what there was.
         rewinds: whether all weights go back to what they were when the first masks were made.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tuneprune.adaptation.mask_times import EVERYBODY
 from tuneprune.structure.blocks import Blocks, expand_mask, kept_entries
 from tuneprune.structure.mask_sets import Masks, union
 
@@ -42,7 +43,7 @@ class MaskedWeights:
         self.masks: dict[str, Masks] = {}
         self._optimizer = optimizer
         self._blocks = blocks
-        self._removed: dict[str, dict[str, Tensor]] = {}
+        self._removed: dict[str, dict[str, Tensor]] = {EVERYBODY: {}}
         self._frozen: list[_Frozen] = []
 
     def put(self, language: str, masks: Masks) -> None:
@@ -66,7 +67,7 @@ class MaskedWeights:
         The gradient of a masked weight is that of the zero in its place: the dense, or
         straight-through, gradient.
         """
-        removed = self._removed.get(language, {})
+        removed = self._removed[language]
         held = {name: self.parameters[name].detach().clone() for name in removed}
         with torch.no_grad():
             for name, where in removed.items():
@@ -82,7 +83,7 @@ class MaskedWeights:
     def freeze(self, language: str) -> None:
         """Take the gradients of masked weights away, and remember what the update must leave."""
         self._frozen = []
-        for name, where in self._removed.get(language, {}).items():
+        for name, where in self._removed[language].items():
             parameter = self.parameters[name]
             if parameter.grad is None:
                 continue

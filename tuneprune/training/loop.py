@@ -83,6 +83,7 @@ class Best:
     language_wer: float = math.inf
     language_cer: float = math.inf
     real_time_factor: float = math.inf
+    masked_params: int = 0
 
 
 class TrainingLoop:
@@ -323,6 +324,7 @@ class TrainingLoop:
                 language_wer=mean_wer(result.by_language),
                 language_cer=mean_cer(result.by_language),
                 real_time_factor=result.real_time_factor,
+                masked_params=self.masking.masked_params,
             )
             self._save("best", with_optimizer=False)
         self._last_rates = (result.wer, result.cer)

@@ -100,7 +100,7 @@ def train(
         dev_language_cer=loop.best.language_cer if finished else math.nan,
         test_language_wer=mean_wer(test.by_language) if test else math.nan,
         test_language_cer=mean_cer(test.by_language) if test else math.nan,
-        params=sum(p.numel() for p in loop.model.parameters()) - loop.masking.masked_params,
+        params=sum(p.numel() for p in loop.model.parameters()) - loop.best.masked_params,
         prunable_params=prunable_params(loop.model.prunable_modules()),
         multiply_adds_per_s=loop.multiply_adds_per_s(),
         real_time_factor=loop.best.real_time_factor if finished else math.nan,
