@@ -185,7 +185,7 @@ def test_sparsity_is_exact_to_the_block_at_every_decision(masked, kind, ranking,
         6,  # 4 x 5 blocks, the last row of them partial, and 3 x 7
         total=24,
         languages=languages,
-        scope="language",
+        scope="shared" if candidates == "kept" else "language",
         sparsity=0.73,
         initial_sparsity=0.21,
         schedule={"kind": kind, **({"rounds": 3} if kind == "stepwise" else {})},
@@ -275,4 +275,7 @@ def test_before_the_first_masks_there_is_nothing_to_keep(masked):
     assert run.masking.tensors(to_go_on=True) == {}
     run.train(until=2)
     assert run.masking.tensors(to_go_on=True).keys() >= {"mask//layers.0.weight", "start/passes"}
-    assert run.masking.tensors(to_go_on=False).keys() == {"mask//layers.0.weight", "mask//layers.1.weight"}
+    assert run.masking.tensors(to_go_on=False).keys() == {
+        "mask//layers.0.weight",
+        "mask//layers.1.weight",
+    }

@@ -214,17 +214,17 @@ def test_masked_values_are_kept_or_zero_where_nobody_keeps_them(masked):
         assert torch.equal(run.weight, expected)
 
 
-def test_what_is_trained_from_zero_while_masked_is_lost_only_by_leaving_a_mask(masked):
+def test_what_is_trained_from_zero_while_masked_is_lost_by_staying_masked(masked):
     run = under(masked, preset="parp", prune_every=0.25)
     run.train(until=1)
     run.update()
     trained = run.weight.detach()[KEPT == 0].abs().max().item()
     assert trained > 0
-    # Of 8 blocks 1 comes in for 0; the other three that are out stay there, with what they have.
+    # Of 8 blocks 1 comes in for 0; the other three stay out, and are zero again.
     rows = [[0.1, 9, 9, 0.2]] * 2 + [[0.3, 9, 0.4, 9]] * 2
     assert run.set(rows).decide(2).removed_blocks == 1
     assert run.blocks() == ["0110", "0101"]
-    expected = [[0.0, 9, 9, 0.2]] * 2 + [[0.3, 9, 0.4, 9]] * 2
+    expected = [[0.0, 9, 9, 0.0]] * 2 + [[0.0, 9, 0.0, 9]] * 2
     assert torch.equal(run.weight.data, torch.tensor(expected).double())
 
 

@@ -4,13 +4,25 @@ from typing import Any
 
 import pytest
 
-from tuneprune.config import AdaptiveMaskConfig, RunConfig, build_config, with_overrides
+from tuneprune.config import (
+    TO_CHANGE,
+    AdaptiveMaskConfig,
+    RunConfig,
+    build_config,
+    with_overrides,
+)
 from tuneprune.config.adaptive_mask import PRESETS
 from tuneprune.errors import ConfigError
 
 BASE: dict[str, Any] = {"corpus": {"path": "c"}, "training": {"languages": "one_per_batch"}}
 ROUNDS = {"end": 0.5}  # of presets whose schedule is in rounds
-NEEDED: dict[str, dict[str, Any]] = {"imp": ROUNDS, "lth": ROUNDS, "lap": ROUNDS}
+NEEDED: dict[str, dict[str, Any]] = {
+    "imp": ROUNDS,
+    "lth": ROUNDS,
+    "lap": ROUNDS,
+    "pathways": {"masks_from": "there"},
+}
+ALL = {"masks_from": "there", **ROUNDS}  # with which any preset can be built
 
 # Written down from the papers' summaries, not from the code: initial mask, candidates, gradient.
 MEANT: dict[str, dict[str, Any]] = {
@@ -44,7 +56,7 @@ def same_but_for_preset(one: AdaptiveMaskConfig, other: AdaptiveMaskConfig) -> b
 def test_each_preset_means_its_method(preset: str) -> None:
     found = masks(built(preset=preset, **NEEDED.get(preset, {})))
     assert {name: getattr(found, name) for name in MEANT[preset]} == MEANT[preset]
-    in_rounds = preset in NEEDED
+    in_rounds = preset in ("imp", "lth", "lap")
     assert found.schedule.kind == ("stepwise" if in_rounds else "one_shot")
     adapts = preset in ("parp", "rigl", "dynamic", "dynamic_pathways")
     assert (found.adapt_after is not None) == adapts
@@ -56,7 +68,7 @@ def test_every_preset_is_looked_at() -> None:
 
 @pytest.mark.parametrize("preset", [None, *sorted(PRESETS)])
 def test_settings_that_were_written_are_read_as_they_were(preset: str | None) -> None:
-    config = built(preset=preset, **ROUNDS)
+    config = built(preset=preset, **ALL)
     again = build_config(config.model_dump(mode="json"))
     assert again == config
     assert again.fingerprint() == config.fingerprint()
@@ -67,15 +79,21 @@ def test_settings_that_were_written_are_read_as_they_were(preset: str | None) ->
 def test_another_preset_over_written_settings_is_that_preset(
     first: str | None, second: str
 ) -> None:
-    written = built(preset=first, **ROUNDS).model_dump(mode="json")
+    written = built(preset=first, **ALL).model_dump(mode="json", context=TO_CHANGE)
     changed = build_config(with_overrides(written, [f"adaptation.preset={second}"]))
-    assert changed == built(preset=second, **ROUNDS)
+    assert changed == built(preset=second, **ALL)
+
+
+def test_a_dump_says_what_a_preset_gives_but_where_it_is_to_be_changed() -> None:
+    config = built(preset="dynamic")
+    assert config.model_dump()["adaptation"]["adapt_after"] == 0.5
+    assert "adapt_after" not in config.model_dump(context=TO_CHANGE)["adaptation"]
 
 
 def test_what_is_given_beside_a_preset_counts_before_it_and_stays_with_another() -> None:
-    config = built(preset="imp", gradient="dense", **ROUNDS)
+    config = built(preset="imp", gradient="dense", **ALL)
     assert masks(config).gradient == "dense"
-    written = config.model_dump(mode="json")
+    written = config.model_dump(mode="json", context=TO_CHANGE)
     changed = build_config(with_overrides(written, ["adaptation.preset=pathways"]))
     assert masks(changed).gradient == "dense"
     assert masks(changed).candidates == "kept"
@@ -108,6 +126,10 @@ def test_what_one_part_of_a_schedule_says_leaves_the_other_parts_of_it() -> None
         ({"schedule": {"kind": "cubic", "rounds": 3}, "end": 0.5}, "rounds has no effect without"),
         ({"schedule": {"course": "cubic"}, "end": 0.5}, "course has no effect without kind: ste"),
         ({"schedule": {"settings": {"a": 1}}}, "settings are for a schedule of module:Class"),
+        ({"preset": ["imp"]}, "adaptation.preset = ['imp']: must be"),
+        ({"blocks": 124}, "adaptation.blocks = 124: must read ROWSxCOLS, or"),
+        ({"preset": "pathways"}, "candidates: kept would give all languages one mask for good"),
+        ({"preset": "lth", "end": 0.5, "scope": "language"}, "rewind would undo for all languages"),
         ({"preset": "impp"}, "adaptation.preset = 'impp': must be"),
         ({"adapt_until": 0.5}, "adapt_until has no effect without adapt_after; leave it out"),
         ({"adapt_after": 0.5, "adapt_until": 0.1, "begin": 0.1}, "adapt_until must be after beg"),

@@ -1,5 +1,6 @@
 """Which weights a masked run is evaluated with, whose masks another one takes, what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tuneprune.results.writer import TableWriter
 from tuneprune.structure.mask_bits import unpack_mask
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.checkpoint import (
+    HOOK_TENSORS,
     find_checkpoint,
     load_hook_tensors,
     load_model_tensors,
@@ -226,7 +228,7 @@ def test_what_does_not_suit_model_or_run_is_refused_before_it_begins(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("nowhere", "checkpoint = nowhere: is not a checkpoint folder"),
+        ("nowhere", "adaptation.masks_from = 'nowhere': is not a checkpoint folder"),
         ("plain", "has no masks; name a checkpoint of a run with adaptation.method: adaptive_ma"),
         ({"en": "dynamic", "fr": "dynamic", "xx": "dynamic"}, "has no mask for 'xx'; it has en"),
         (
@@ -253,3 +255,35 @@ def test_masks_that_are_not_there_are_refused(
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "r" / "checkpoints").exists()
+
+
+def test_masks_that_are_gone_or_others_by_now_do_not_change_a_run(
+    two: Path, shared: Path, dynamic: Path, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "source", tmp_path / "run"
+    shutil.copytree(best(shared), source)
+    config = tone_config(two, BY_LANGUAGE, masked("pathways", masks_from=str(source)))
+    whole = run(config, out)
+    last = find_checkpoint(out / "checkpoints", "last")
+    assert last is not None
+    resumed = LocalContext(device=torch.device("cpu"), checkpoint=last)
+    shutil.copy(best(dynamic) / HOOK_TENSORS, source)
+    with pytest.raises(TunepruneError, match=r"what adaptation\.masks_from held before"):
+        train(config, resumed, writer=None, checkpoint_dir=out / "checkpoints")
+    shutil.rmtree(source)
+    again = train(config, resumed, writer=None, checkpoint_dir=out / "checkpoints")
+    assert (again.test_cer, again.params) == (whole.test_cer, whole.params)
+
+
+def test_weights_that_were_masked_are_not_started_from_without_their_masks(
+    two: Path, shared: Path
+) -> None:
+    start = f"model.start_from={best(shared)}"
+    with pytest.raises(ConfigError, match=r"model.start_from = .*: has masks, and without them"):
+        prepare(tone_config(two, BY_LANGUAGE, start))
+    prepare(tone_config(two, BY_LANGUAGE, start, masked("pathways", masks_from=str(best(shared)))))
+
+
+def test_a_language_is_named_only_where_it_has_a_mask(shared: Path) -> None:
+    with pytest.raises(ConfigError, match="language = 'en': leave it out"):
+        load_model(best(shared), language="en")

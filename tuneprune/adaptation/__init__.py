@@ -37,7 +37,7 @@ from tuneprune.adaptation.plugin import (
     load_method,
 )
 from tuneprune.adaptation.scorers import load_scorer
-from tuneprune.adaptation.stored_masks import StoredMasking, read_masks
+from tuneprune.adaptation.stored_masks import StoredMasking, given_masks, read_masks
 from tuneprune.config import (
     LEARNABLE,
     Adaptation,
@@ -75,6 +75,7 @@ __all__ = [
     "describe_event",
     "event_steps",
     "fates_of",
+    "given_masks",
     "load_plugins",
     "masking_of",
     "observation_of",
@@ -131,6 +132,7 @@ def check_settings(
     *,
     weights: Sequence[MaskableWeight] = (),
     languages: Sequence[str] | None = None,
+    masks: InitialMasks | None = None,
 ) -> None:
     """Refuse settings that do not suit this model and length of training, before it begins.
 
@@ -141,6 +143,7 @@ def check_settings(
             length is looked at, which of a plug-in is nothing.
         weights: what of the model can be masked.
         languages: of each step; None where they mix.
+        masks: to begin with; None: none are given, or they are not known.
 
     Raises:
         ConfigError: naming the setting and what would do.
@@ -148,7 +151,9 @@ def check_settings(
     if isinstance(config, GrowDropConfig):
         check_grow_drop(config, modules, total_steps=total_steps)
     elif isinstance(config, AdaptiveMaskConfig):
-        check_adaptive_mask(config, weights, total_steps=total_steps, languages=languages)
+        check_adaptive_mask(
+            config, weights, total_steps=total_steps, languages=languages, initial=masks
+        )
     elif isinstance(config, PluginMethod) and total_steps is not None:
         check_plugin_method(config, modules, total_steps=total_steps)
 

@@ -36,7 +36,7 @@ from tuneprune.structure.masks import top_blocks, top_n_of_m
 
 EXCHANGE = 0.3
 """Share of kept blocks that RigL exchanges at first (Evci et al. 2020)."""
-_MASK, _START, _GRADIENT = "mask/", "start/", "gradient/"
+MASK, INITIAL, _START, _GRADIENT = "mask/", "initial/", "start/", "gradient/"
 
 
 class AdaptiveMask:
@@ -216,13 +216,18 @@ class AdaptiveMask:
         if self._decided < 0:
             return {}
         found = {
-            f"{_MASK}{name}/{matrix}": pack_mask(mask)
+            f"{MASK}{name}/{matrix}": pack_mask(mask)
             for name, masks in self._weights.masks.items()
             for matrix, mask in masks.items()
         }
         if to_go_on:
             found |= {f"{_START}{name}": tensor for name, tensor in self._start.items()}
             found |= {f"{_GRADIENT}{name}": one for name, one in self._gradients.items()}
+            found |= {
+                f"{INITIAL}{name}/{matrix}": pack_mask(mask)
+                for name, masks in (self._initial or {}).items()
+                for matrix, mask in masks.items()
+            }
         return found
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -344,7 +349,7 @@ def unpack_masks(tensors: Mapping[str, Tensor], language: str, like: Masks) -> M
     """
     found: dict[str, Tensor] = {}
     for name, one in like.items():
-        bits = tensors.get(f"{_MASK}{language}/{name}")
+        bits = tensors.get(f"{MASK}{language}/{name}")
         if bits is None:
             raise CheckpointError("mask in the checkpoint", f"{language}/{name}", "is not there")
         try:

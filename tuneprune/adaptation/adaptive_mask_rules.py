@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from tuneprune.adaptation.mask_times import (
@@ -14,7 +15,7 @@ from tuneprune.adaptation.mask_times import (
 )
 from tuneprune.config import AdaptiveMaskConfig
 from tuneprune.errors import ConfigError, StructureError
-from tuneprune.structure.blocks import NofM, read_pattern
+from tuneprune.structure.blocks import NofM, blocks_of, grid_shape, read_pattern
 from tuneprune.structure.mask_sets import Masks, check_alike, density
 from tuneprune.structure.maskable import MaskableWeight, select_weights
 
@@ -26,6 +27,7 @@ __all__ = [
     "begin_masks",
     "begin_step",
     "check_adaptive_mask",
+    "dense_masks",
     "mask_times_of",
     "select_masked",
 ]
@@ -50,6 +52,7 @@ def check_adaptive_mask(
     *,
     total_steps: int | None,
     languages: Sequence[str] | None,
+    initial: InitialMasks | None = None,
 ) -> None:
     """Refuse settings that suit no run of this model, or not this one.
 
@@ -58,14 +61,18 @@ def check_adaptive_mask(
         weights: what of the model can be masked.
         total_steps: optimizer steps of the run; None: not known, and nothing of times is looked at.
         languages: of each step; None where they mix, or are not known.
+        initial: masks to begin with; None: none are given, or they are not known.
 
     Raises:
         ConfigError: naming the setting and what would do.
     """
-    select_masked(config, weights)
+    selected = select_masked(config, weights)
     knows_languages = config.scope == "shared" or languages is not None
-    if total_steps is not None and config.masks_from is None and knows_languages:
-        mask_times_of(config, None, total_steps, languages)
+    knows_masks = config.masks_from is None or initial is not None
+    if total_steps is None or not (knows_languages and knows_masks):
+        return
+    masks = begin_masks(config, initial, dense_masks(config, selected), languages)
+    mask_times_of(config, masks, total_steps, languages)
 
 
 def select_masked(
@@ -80,6 +87,15 @@ def select_masked(
     if isinstance(pattern, NofM):
         _check_n_of_m(config, pattern)
     return select_weights(weights, config.weights, field="adaptation.weights")
+
+
+def dense_masks(config: AdaptiveMaskConfig, weights: Sequence[MaskableWeight]) -> dict[str, Tensor]:
+    """Return masks of these weights that keep everything."""
+    blocks = blocks_of(read_pattern("adaptation.blocks", config.blocks))
+    return {
+        weight.name: torch.ones(grid_shape(weight.shape, blocks), dtype=torch.bool)
+        for weight in weights
+    }
 
 
 def mask_times_of(

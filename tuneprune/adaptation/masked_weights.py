@@ -106,7 +106,7 @@ class MaskedWeights:
         Args:
             before: the masks that there were.
             clear: forget the moments of weights that no mask had kept, and one keeps now.
-            zero: set weights to zero that one mask had kept, and none keeps now.
+            zero: set weights to zero that no mask keeps now.
         """
         old, new = union(before), union(self.masks)
         for name, parameter in self.parameters.items():
@@ -114,8 +114,8 @@ class MaskedWeights:
                 where = expand_mask(new[name] & ~old[name], self._blocks, parameter.shape)
                 for moment in self._moments(parameter):
                     moment.masked_fill_(where, 0)
-            if zero and (old[name] & ~new[name]).any():
-                where = expand_mask(old[name] & ~new[name], self._blocks, parameter.shape)
+            if zero and not new[name].all():
+                where = expand_mask(~new[name], self._blocks, parameter.shape)
                 parameter.data.masked_fill_(where, 0)
 
     def removed_weights(self, masks: Mapping[str, Masks]) -> int:

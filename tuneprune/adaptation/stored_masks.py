@@ -3,17 +3,16 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
-import torch
 from torch import Tensor, nn
 
-from tuneprune.adaptation.adaptive_mask import unpack_masks
-from tuneprune.adaptation.adaptive_mask_rules import InitialMasks, select_masked
+from tuneprune.adaptation.adaptive_mask import INITIAL, MASK, unpack_masks
+from tuneprune.adaptation.adaptive_mask_rules import InitialMasks, dense_masks, select_masked
 from tuneprune.adaptation.base import NothingMasked
 from tuneprune.adaptation.mask_times import EVERYBODY
 from tuneprune.adaptation.masked_weights import MaskedWeights
 from tuneprune.config import AdaptiveMaskConfig
 from tuneprune.errors import ConfigError
-from tuneprune.structure.blocks import blocks_of, grid_shape, read_pattern
+from tuneprune.structure.blocks import blocks_of, read_pattern
 from tuneprune.structure.maskable import Maskable
 
 
@@ -35,13 +34,18 @@ def read_masks(
         CheckpointError: they are not there, or of other shapes.
     """
     maskable: Maskable = model  # type: ignore[assignment]  # nn.Module hides its methods
-    blocks = blocks_of(read_pattern("adaptation.blocks", config.blocks))
-    like = {
-        weight.name: torch.ones(grid_shape(weight.shape, blocks), dtype=torch.bool)
-        for weight in select_masked(config, maskable.maskable_weights())
-    }
+    like = dense_masks(config, select_masked(config, maskable.maskable_weights()))
     masks = {language: unpack_masks(tensors, language, like) for language in languages}
     return InitialMasks(blocks=config.blocks, masks=masks)
+
+
+def given_masks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the masks that a run has begun with, as ``read_masks`` reads them; {} if none."""
+    return {
+        f"{MASK}{name.removeprefix(INITIAL)}": tensor
+        for name, tensor in tensors.items()
+        if name.startswith(INITIAL)
+    }
 
 
 class StoredMasking(NothingMasked):

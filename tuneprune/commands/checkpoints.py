@@ -34,7 +34,7 @@ Checkpoint = Annotated[
 def allocation(checkpoint: Checkpoint) -> None:
     """Print a checkpoint's groups as YAML that `--set model.allocation=FILE` reads."""
     from tuneprune.show import allocation_yaml
-    from tuneprune.training.recogniser import open_checkpoint
+    from tuneprune.training.checkpoint import open_checkpoint
 
     print(allocation_yaml(open_checkpoint(checkpoint).allocation), end="")
 

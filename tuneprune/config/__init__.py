@@ -12,7 +12,7 @@ from tuneprune.config.adaptation import (
     NoAdaptation,
     PluginMethod,
 )
-from tuneprune.config.adaptive_mask import AdaptiveMaskConfig, SparsityScheduleConfig
+from tuneprune.config.adaptive_mask import TO_CHANGE, AdaptiveMaskConfig, SparsityScheduleConfig
 from tuneprune.config.corpus import CorpusConfig, SynthesisConfig
 from tuneprune.config.features import FeaturesConfig, SpecAugmentConfig, TextConfig
 from tuneprune.config.model import FrontendConfig, ModelConfig, ModuleKind
@@ -27,6 +27,7 @@ __all__ = [
     "GROWTH_NOISE",
     "LEARNABLE",
     "METHODS",
+    "TO_CHANGE",
     "Adaptation",
     "AdaptiveMaskConfig",
     "CorpusConfig",

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Field,
     JsonValue,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -45,6 +47,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "dynamic_pathways": _ADAPTING | {"candidates": "own_or_free", "scope": "language"},
 }
 """What each name stands for; whatever else is given beside it counts before this."""
+
+
+TO_CHANGE = {"to": "change"}
+"""Context of a dump whose settings will be changed: so that another preset gives what is its."""
 
 
 class SparsityScheduleConfig(Settings):
@@ -133,12 +139,20 @@ class AdaptiveMaskConfig(Settings):
         None, description="checkpoint with the masks to begin with, or one for each language"
     )
 
+    @field_validator("blocks", mode="before")
+    @classmethod
+    def _reads(cls, value: object) -> object:
+        if isinstance(value, int):  # YAML reads 2:4 as 124
+            raise ValueError('must read ROWSxCOLS, or "N:M" in quotes, for example "2:4"')
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or given.get("preset") not in PRESETS:
+        preset = given.get("preset") if isinstance(given, Mapping) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
             return given
-        meant = PRESETS[given["preset"]]
+        meant = PRESETS[preset]
         filled, schedule = {**meant, **given}, given.get("schedule")
         if isinstance(schedule, Mapping) and "kind" not in schedule:
             filled["schedule"] = {**meant.get("schedule", {}), **schedule}
@@ -179,6 +193,16 @@ class AdaptiveMaskConfig(Settings):
             raise ValueError("exchange has no effect without grow_by: gradient; leave it out")
         if self.candidates == "own_or_free" and self.scope != "language":
             raise ValueError("candidates: own_or_free needs scope: language; or set all")
+        if self.rewind and self.scope == "language":
+            raise ValueError(
+                "rewind would undo for all languages what one is pruned for; train each by itself "
+                "(corpus.languages), then give masks_from"
+            )
+        if (self.scope, self.candidates) == ("language", "kept") and self.masks_from is None:
+            raise ValueError(
+                "candidates: kept would give all languages one mask for good; give masks_from, or "
+                "scope: shared"
+            )
         if self.candidates == "kept" and self.adapt_after is not None:
             raise ValueError("adapt_after has no effect on candidates: kept; leave it out")
         if isinstance(self.masks_from, dict) and self.scope != "language":
@@ -191,9 +215,13 @@ class AdaptiveMaskConfig(Settings):
             raise ValueError("initial_sparsity has no effect without an end that is after begin")
 
     @model_serializer(mode="wrap")
-    def _leave_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what the preset gives, so that whoever changes it gets what the other gives."""
+    def _leave_out(
+        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Return all settings; in context ``TO_CHANGE``, without what the preset gives."""
         settings: dict[str, Any] = dump(self)
+        if info.context != TO_CHANGE:
+            return settings
         given = _given_by(self.preset)
         return {k: v for k, v in settings.items() if k not in given or getattr(self, k) != given[k]}
 

@@ -68,4 +68,7 @@ def build_config(settings: Mapping[str, Any]) -> RunConfig:
     if differ and languages != "one_per_batch":
         remedy = "must be one_per_batch with adaptation.scope: language; or set that to shared"
         raise ConfigError("training.languages", languages, remedy)
+    if differ and config.model.conv_norm == "batch":
+        remedy = "mixes the statistics of languages whose masks differ; set layer or group"
+        raise ConfigError("model.conv_norm", "batch", remedy)
     return config

@@ -30,7 +30,7 @@ class TransducerOutput(nn.Module):
         num_labels: outputs, the blank included.
     """
 
-    never_masked = ("output.joiner.output",)
+    never_masked = ("output.joiner.output", "output.ctc")
     masked_by_default = ("frontend", "blocks", "output.predictor.layers")
 
     def __init__(self, config: TransducerConfig, *, d_model: int, num_labels: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tuneprune.config import RunConfig
+from tuneprune.config import AdaptiveMaskConfig, RunConfig
 from tuneprune.models.build import build_model
 from tuneprune.sweep.proposals import GridProposer
 from tuneprune.sweep.space import Space, baseline_config, build_trial_config
@@ -20,7 +20,8 @@ class CheckpointSize:
 
     Args:
         weights: of the best checkpoint, which is not trained on.
-        resumable: of the last one, and of a stage: weights and both moments of Adam.
+        resumable: of the last one, and of a stage: weights, both moments of Adam, and the weights
+            that prunings go back to, if they do.
     """
 
     weights: int
@@ -45,7 +46,7 @@ class CheckpointSizes:
     def __init__(self, count_labels: Callable[[RunConfig], int]) -> None:
         self._count_labels = count_labels
         self._labels: dict[tuple[str, str, str], int] = {}
-        self._known: dict[tuple[str, int, int], CheckpointSize] = {}
+        self._known: dict[tuple[str, int, int, bool], CheckpointSize] = {}
 
     def __call__(self, config: RunConfig) -> CheckpointSize:
         start = str(config.model.start_from)
@@ -53,7 +54,8 @@ class CheckpointSizes:
         if texts not in self._labels:
             self._labels[texts] = self._count_labels(config)
         labels = self._labels[texts]
-        key = (config.model.model_dump_json(), config.features.num_bins, labels)
+        rewinds = getattr(config.adaptation, "rewind", False)
+        key = (config.model.model_dump_json(), config.features.num_bins, labels, rewinds)
         if key not in self._known:
             self._known[key] = _size(config, labels)
         return self._known[key]
@@ -88,7 +90,9 @@ def _size(config: RunConfig, num_labels: int) -> CheckpointSize:
         )
     weights = sum(_bytes(tensor) for tensor in model.state_dict().values())
     moments = _MOMENTS * sum(_bytes(parameter) for parameter in model.parameters())
-    return CheckpointSize(weights=weights, resumable=weights + moments)
+    one = config.adaptation
+    start = weights if isinstance(one, AdaptiveMaskConfig) and one.rewind else 0
+    return CheckpointSize(weights=weights, resumable=weights + moments + start)
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -64,6 +64,8 @@ class Judge:
         evaluate_every: fraction of training between two evaluations of the trial.
         first_event: an adaptation event comes before the trial is judged; until then it is its
             baseline, and its error rate says nothing of it.
+        not_before: fraction of training before which it is not judged either, because masks still
+            remove more and more: trials would be compared at different sparsities.
     """
 
     trial_id: str
@@ -72,10 +74,13 @@ class Judge:
     metric: Literal["dev_wer", "dev_cer"]
     evaluate_every: float
     first_event: bool
+    not_before: float = 0.0
 
     def judges(self, step: int, total_steps: int, *, events: int) -> bool:
         """Return whether a trial that has gone through so many events is judged at a step."""
-        return (events > 0 or not self.first_event) and step in self.steps(total_steps)
+        if step < self.not_before * total_steps or (self.first_event and not events):
+            return False
+        return step in self.steps(total_steps)
 
     def steps(self, total_steps: int) -> frozenset[int]:
         """Return the steps at which trials are judged.

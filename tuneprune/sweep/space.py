@@ -14,6 +14,7 @@ import pydantic
 from pydantic import Field
 
 from tuneprune.config import (
+    TO_CHANGE,
     NoAdaptation,
     RunConfig,
     Settings,
@@ -204,7 +205,7 @@ def configs_to_prepare(space: Space) -> list[RunConfig]:
 
 
 def _with_values(config: RunConfig, values: Values) -> RunConfig:
-    settings = config.model_dump()
+    settings = config.model_dump(context=TO_CHANGE)
     for path, value in values.items():
         settings = with_value(settings, path, value)
     return build_config(settings)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuneprune.config import RunConfig
+from tuneprune.config import AdaptiveMaskConfig, RunConfig
 from tuneprune.distributed.ray_train import Train
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
@@ -83,6 +83,7 @@ class SweepTask:
             metric=self.space.search.rate,
             evaluate_every=config.training.evaluate_every,
             first_event=config.adaptation.method != "none",
+            not_before=_settled(config),
         )
 
     def shared(
@@ -106,3 +107,9 @@ class SweepTask:
             store=self.store,
             claims=self.claims,
         )
+
+
+def _settled(config: RunConfig) -> float:
+    """Return the fraction of training from which on a run is as sparse as it will be."""
+    one = config.adaptation
+    return one.last_prune if isinstance(one, AdaptiveMaskConfig) else 0.0

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from tuneprune.structure.groups import Allocation, allocation_of
 
 VERSION = 3
 HOOK_TENSORS = "hook.safetensors"
+_NAMED_CHECKPOINTS = 4
 _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\w+")
 
 
@@ -245,6 +246,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, TypeError, AttributeError, AssertionError) as error:
         raise CheckpointError("checkpoint", path, f"has a damaged state.json ({error!r})") from None
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """Read all of a checkpoint but its tensors; name those in a run's or a sweep's folder.
+
+    Raises:
+        CheckpointError: it is none, is damaged, or of another version.
+    """
+    folder = Path(path)
+    if not (folder / "state.json").exists():
+        found = _checkpoints_in(folder)
+        if found:
+            raise CheckpointError("checkpoint", folder, f"is not one, but holds {_listed(found)}")
+    return read_checkpoint(folder)
+
+
+def _checkpoints_in(folder: Path) -> list[str]:
+    """Return checkpoints in a run's or a sweep's folder as paths from there, best ones first."""
+    depths = ("*", "*/*", "*/*/*")  # checkpoints, runs, a sweep
+    found = [path.parent for depth in depths for path in folder.glob(f"{depth}/state.json")]
+    names = [p.relative_to(folder) for p in found if re.fullmatch(r"(best|last)-\d{8}", p.name)]
+    return [str(path) for path in sorted(names, key=lambda p: (p.name.startswith("last"), p))]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_CHECKPOINTS
+    shown = ", ".join(names[:_NAMED_CHECKPOINTS])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def load_model_tensors(checkpoint: Checkpoint) -> SpeechModel:

@@ -120,7 +120,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError("model", path, _NEITHER.format(error)) from None
-    if about.get("version") != COMPACT_VERSION:
-        found = about.get("version", "none")
+    found = about.get("version", "none") if isinstance(about, dict) else "none"
+    if found != COMPACT_VERSION:
         raise CheckpointError("model", path, _NEITHER.format(f"version {found}"))
     return about, tensors

@@ -2,6 +2,8 @@
 
 import time
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -80,11 +82,13 @@ class Evaluator:
         mine: dict[int, str] = {}
         loss_sum, loss_frames = 0.0, 0
         batches = self._batches(by_language=masking.is_per_language)
-        for language, batch_indices in batches[context.rank :: context.world_size]:
+        mine_by_language = groupby(batches[context.rank :: context.world_size], key=itemgetter(0))
+        for language, group in mine_by_language:
             with masking.weights(language):
-                texts, batch_loss, batch_frames = self._decode(model, batch_indices, context.device)
-            mine.update(zip(batch_indices.tolist(), texts, strict=True))
-            loss_sum, loss_frames = loss_sum + batch_loss, loss_frames + batch_frames
+                for _, indices in group:
+                    texts, loss, frames = self._decode(model, indices, context.device)
+                    mine.update(zip(indices.tolist(), texts, strict=True))
+                    loss_sum, loss_frames = loss_sum + loss, loss_frames + frames
         model.train(was_training)
         gathered = _gather((mine, loss_sum, loss_frames), context.world_size)
         texts_by_index = {i: text for texts, _, _ in gathered for i, text in texts.items()}

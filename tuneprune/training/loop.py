@@ -137,7 +137,7 @@ class TrainingLoop:
             seed=config.seed,
             watch=steering.watch,
             languages=self.batches.languages,
-            masks=initial_masks(config, self.model),
+            masks=initial_masks(config, self.model, resumed=start),
         )
         self.masking = masking_of(self.hook)
         self.step = 0
@@ -271,6 +271,7 @@ class TrainingLoop:
         began = time.perf_counter()
         agree("adaptation plan", plan.fingerprint(), self._context.world_size)
         macs_before = self.multiply_adds_per_s()
+        share_buffers(self.model, self._context.world_size)  # an event may keep a copy of them
         event = self.hook.apply(plan, self.step)
         self._events = event.event + 1
         if event.disturbs:
@@ -396,6 +397,7 @@ class TrainingLoop:
                 "unrecovered_events": self.unrecovered_events,
                 "corpus_fingerprint": self._prepared.corpus_fingerprint,
                 "start_fingerprint": self._prepared.start_fingerprint,
+                "masks_fingerprint": self._prepared.masks_fingerprint,
             },
         }
 

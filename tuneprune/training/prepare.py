@@ -26,6 +26,7 @@ from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
 from tuneprune.training.batches import TrainingBatches
 from tuneprune.training.checkpoint import Checkpoint
+from tuneprune.training.initial_masks import initial_masks, masks_hash
 from tuneprune.training.order import padded_length
 from tuneprune.training.warm_start import (
     find_start,
@@ -44,7 +45,8 @@ of a word and elsewhere, make 78 (see ``data/text.py``)."""
 class Prepared:
     """A corpus ready to train on; ``left_out`` utterances are shorter than their labels.
 
-    ``start_fingerprint`` is of the weights that the run starts from, None if they are drawn.
+    ``start_fingerprint`` is of the weights that the run starts from, None if they are drawn;
+    ``masks_fingerprint`` of the masks that it is given, None if it is given none.
     """
 
     corpus_fingerprint: str
@@ -55,10 +57,11 @@ class Prepared:
     test: Split
     left_out: int
     start_fingerprint: str | None = None
+    masks_fingerprint: str | None = None
 
     @property
     def input_fingerprint(self) -> str:
-        """Return what a run is given beside its settings: corpus, and weights to start from."""
+        """Return what a run is given before its first step: corpus, and weights to start from."""
         return f"{self.corpus_fingerprint}{self.start_fingerprint or ''}"
 
 
@@ -97,8 +100,9 @@ def prepare(
     if config.training.languages == "one_per_batch":
         _check_languages(splits["dev"], splits["test"], train=train)
         TrainingBatches(train, labels, features, config)  # refuses what can not take turns
+    masks = masks_hash(config, resumed=resumed)
     if config.adaptation.method != "none" and (start is None or start.is_there):
-        _check_adaptation(train, labels, features, config)
+        _check_adaptation(train, labels, features, config, resumed)
     return Prepared(
         corpus_fingerprint=corpus.fingerprint,
         labels=labels,
@@ -108,6 +112,7 @@ def prepare(
         test=splits["test"],
         left_out=len(splits["train"].ids) - len(train.ids),
         start_fingerprint=None if start is None else start.fingerprint,
+        masks_fingerprint=masks,
     )
 
 
@@ -244,7 +249,11 @@ def _check_languages(*evaluated: Split, train: Split) -> None:
 
 
 def _check_adaptation(
-    train: Split, labels: LabelSet, features: FeatureStore, config: RunConfig
+    train: Split,
+    labels: LabelSet,
+    features: FeatureStore,
+    config: RunConfig,
+    resumed: Checkpoint | None,
 ) -> None:
     with torch.device("meta"):  # only its shapes are looked at
         model = build_model(
@@ -260,6 +269,7 @@ def _check_adaptation(
         batches.total_steps,
         weights=model.maskable_weights(),
         languages=batches.languages,
+        masks=initial_masks(config, model, resumed=resumed),
     )
 
 

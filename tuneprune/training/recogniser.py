@@ -5,7 +5,6 @@ It knows checkpoints and recordings; neither the corpus nor the sweep that it co
 Shapes: S samples, T frames, F mel bins, B utterances.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +22,17 @@ from tuneprune.data.corpus import read_audio
 from tuneprune.data.log_mel import log_mel
 from tuneprune.data.text import LabelSet
 from tuneprune.data.torchaudio_door import load_torchaudio
-from tuneprune.errors import CheckpointError, CorpusError
+from tuneprune.errors import CheckpointError, ConfigError, CorpusError
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.gates import fold_gates_
 from tuneprune.training.batches import collate
-from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, open_checkpoint
 from tuneprune.training.compact import CompactModel, read_compact
 from tuneprune.training.initial_masks import masking_in, masks_in
 from tuneprune.training.step import autocast, encode
 
 RECORDINGS_AT_A_TIME = 1024
 """Features of so many recordings are held in memory: 0.3 GB for 10 s each and 80 mel bins."""
-_NAMED_CHECKPOINTS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -147,9 +145,12 @@ def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogn
     Raises:
         CheckpointError: it is none, is damaged, or of another version; of a run's or a sweep's
             folder, the checkpoints in it are named.
-        ConfigError: there is a mask for each language, and none for this one.
+        ConfigError: there is a mask for each language, and none for this one; or a language is
+            named where there is none for any.
     """
     model, masking, labels, config = _loaded(Path(checkpoint))
+    if language is not None and not masking.is_per_language:
+        raise ConfigError("language", language, "leave it out: no language has a mask of its own")
     with masking.weights(language):
         masked = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.load_state_dict(masked)
@@ -192,30 +193,6 @@ def ungated_model(held: Checkpoint) -> SpeechModel:
         fold_gates_(model, model.prunable_modules(), model.gates().detach())
         model.gates = None
     return model
-
-
-def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Read all of a checkpoint but its tensors; raises as `load_model` does."""
-    folder = Path(path)
-    if not (folder / "state.json").exists():
-        found = _checkpoints_in(folder)
-        if found:
-            raise CheckpointError("checkpoint", folder, f"is not one, but holds {_listed(found)}")
-    return read_checkpoint(folder)
-
-
-def _checkpoints_in(folder: Path) -> list[str]:
-    """Return checkpoints in a run's or a sweep's folder as paths from there, best ones first."""
-    depths = ("*", "*/*", "*/*/*")  # checkpoints, runs, a sweep
-    found = [path.parent for depth in depths for path in folder.glob(f"{depth}/state.json")]
-    names = [p.relative_to(folder) for p in found if re.fullmatch(r"(best|last)-\d{8}", p.name)]
-    return [str(path) for path in sorted(names, key=lambda p: (p.name.startswith("last"), p))]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_CHECKPOINTS
-    shown = ", ".join(names[:_NAMED_CHECKPOINTS])
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _duration_s(path: Path) -> float:

@@ -138,6 +138,9 @@ def _fitting(start: Checkpoint | None, config: RunConfig, prepared: Prepared) ->
     if start.progress.get("start_fingerprint") != prepared.start_fingerprint:
         remedy = "was begun with what model.start_from held before it changed; start a new run"
         raise CheckpointError("checkpoint", path, remedy)
+    if start.progress.get("masks_fingerprint") != prepared.masks_fingerprint:
+        remedy = "was begun with what adaptation.masks_from held before; start a new run"
+        raise CheckpointError("checkpoint", path, remedy)
     if start.labels != prepared.labels:
         remedy = "has other labels than text and lexicon give now; start a new run"
         raise CheckpointError("checkpoint", path, remedy)

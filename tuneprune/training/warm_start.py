@@ -13,8 +13,8 @@ from tuneprune.config import RunConfig
 from tuneprune.data.text import LabelSet, build_labels
 from tuneprune.errors import CheckpointError, ConfigError, TunepruneError
 from tuneprune.models.speech_model import SpeechModel
-from tuneprune.training.checkpoint import Checkpoint
-from tuneprune.training.recogniser import open_checkpoint, ungated_model
+from tuneprune.training.checkpoint import HOOK_TENSORS, Checkpoint, open_checkpoint
+from tuneprune.training.recogniser import ungated_model
 
 FIELD = "model.start_from"
 
@@ -61,7 +61,8 @@ def open_start(config: RunConfig) -> Checkpoint | None:
     """Return the checkpoint that a run starts from, without tensors; None for drawn weights.
 
     Raises:
-        ConfigError: there is none at the path, or it has other settings of the model or its input.
+        ConfigError: there is none at the path, or it has other settings of the model or its input,
+            or masks that the run does not take over.
     """
     path = config.model.start_from
     if path is None:
@@ -74,6 +75,10 @@ def open_start(config: RunConfig) -> Checkpoint | None:
         raise ConfigError(FIELD, str(path), f"can not be read ({error})") from None
     if not (path / "model.safetensors").is_file():
         raise ConfigError(FIELD, str(path), "has no model.safetensors")
+    own = getattr(config.adaptation, "masks_from", None)
+    if (path / HOOK_TENSORS).is_file() and own is None:
+        remedy = "has masks, and without them is another model: give adaptation.masks_from, too"
+        raise ConfigError(FIELD, str(path), remedy)
     for place, ours, theirs in _differing("", _deciding(config), _deciding(held.config)):
         shown = "null" if theirs is None else repr(theirs)
         raise ConfigError(place, ours, f"must be {shown}, as in {FIELD} ({path})")
