@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -10,7 +11,8 @@ from tuneprune.adaptation import check_settings
 from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError, CorpusError, StructureError, TunepruneError
 from tuneprune.models.build import build_model
-from tuneprune.models.speech_model import SpeechModel
+from tuneprune.structure.groups import PrunableModule
+from tuneprune.structure.maskable import MaskableWeight
 from tuneprune.sweep.preparation import preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.training.expected import StatedCorpus, read_stated
@@ -23,6 +25,14 @@ StepsOf = Callable[[RunConfig], int | None]
 
 STATED_SLACK = 0.02
 """Share of the steps of a run by which they may differ from what its corpus states."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parts:
+    """What of a model can be moved, and what can be masked."""
+
+    modules: Sequence[PrunableModule]
+    weights: Sequence[MaskableWeight]
 
 
 class RunCheck:
@@ -38,27 +48,22 @@ class RunCheck:
     def __init__(self, steps_of: StepsOf, *, slack: float = 0.0) -> None:
         self._steps_of = steps_of
         self._slack = slack
-        self._models: dict[tuple[str, int], SpeechModel] = {}
+        self._parts: dict[tuple[str, int], _Parts] = {}
 
     def refusal(self, config: RunConfig) -> TunepruneError | None:
         """Return why a run would fail before its first step; None if nothing is known to."""
         try:
-            model, may_be = self._model(config), self._may_be(config)
+            parts, may_be = self._parts_of(config), self._may_be(config)
         except (ConfigError, StructureError) as error:
             return error
-        refused = [self._refused(config, model, steps) for steps in may_be]
+        refused = [self._refused(config, parts, steps) for steps in may_be]
         return refused[0] if all(refused) else None
 
     def _refused(
-        self, config: RunConfig, model: SpeechModel, steps: int | None
+        self, config: RunConfig, parts: _Parts, steps: int | None
     ) -> TunepruneError | None:
         try:
-            check_settings(
-                config.adaptation,
-                model.prunable_modules(),
-                steps,
-                weights=model.maskable_weights(),
-            )
+            check_settings(config.adaptation, parts.modules, steps, weights=parts.weights)
         except (ConfigError, StructureError) as error:
             return error
         return None
@@ -78,18 +83,21 @@ class RunCheck:
         off = math.ceil(self._slack * steps)
         return (steps, max(1, steps - off), steps + off)
 
-    def _model(self, run: RunConfig) -> SpeechModel:
+    def _parts_of(self, run: RunConfig) -> _Parts:
         config = with_start_allocation(run)
         key = (config.model.model_dump_json(), config.features.num_bins)
-        if key not in self._models:
+        if key not in self._parts:
             with torch.device("meta"):
-                self._models[key] = build_model(
+                model = build_model(
                     config.model,
                     num_bins=config.features.num_bins,
                     num_labels=ASSUMED_LABELS,  # outputs are in no group
                     seed=0,
                 )
-        return self._models[key]
+            self._parts[key] = _Parts(
+                modules=model.prunable_modules(), weights=model.maskable_weights()
+            )
+        return self._parts[key]
 
 
 class ExpectedSteps:
