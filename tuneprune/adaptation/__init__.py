@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 from tuneprune.adaptation.adaptive_mask import AdaptiveMask
 from tuneprune.adaptation.adaptive_mask_rules import (
     InitialMasks,
-    begin_step,
     check_adaptive_mask,
 )
 from tuneprune.adaptation.base import (
@@ -28,7 +27,8 @@ from tuneprune.adaptation.grow_drop_checks import check_grow_drop
 from tuneprune.adaptation.grow_drop_rules import event_steps as grow_drop_steps
 from tuneprune.adaptation.grow_drop_rules import observation_of
 from tuneprune.adaptation.mask_event import MaskEvent
-from tuneprune.adaptation.mask_times import EVERYBODY
+from tuneprune.adaptation.mask_tensors import given_masks, pack_masks
+from tuneprune.adaptation.mask_times import EVERYBODY, begin_step
 from tuneprune.adaptation.observing import NOTHING_MORE, Observation, Watch, Watching
 from tuneprune.adaptation.plugin import (
     AdaptationMethod,
@@ -37,7 +37,7 @@ from tuneprune.adaptation.plugin import (
     load_method,
 )
 from tuneprune.adaptation.scorers import load_scorer
-from tuneprune.adaptation.stored_masks import StoredMasking, given_masks, read_masks
+from tuneprune.adaptation.stored_masks import StoredMasking, read_masks
 from tuneprune.config import (
     LEARNABLE,
     Adaptation,
@@ -79,6 +79,7 @@ __all__ = [
     "load_plugins",
     "masking_of",
     "observation_of",
+    "pack_masks",
     "read_masks",
     "training_before_events",
 ]

@@ -16,27 +16,25 @@ from torch.optim import Optimizer
 from tuneprune.adaptation.adaptive_mask_rules import (
     InitialMasks,
     begin_masks,
-    begin_step,
     mask_times_of,
     select_masked,
 )
-from tuneprune.adaptation.events import hash_outcome
-from tuneprune.adaptation.mask_event import MaskEvent, MaskPlan, mask_rows
-from tuneprune.adaptation.mask_times import EVERYBODY, MaskTime
+from tuneprune.adaptation.mask_event import MaskEvent, MaskPlan, describe_mask_event
+from tuneprune.adaptation.mask_tensors import pack_given_masks, pack_masks, unpack_masks
+from tuneprune.adaptation.mask_times import EVERYBODY, MaskTime, begin_step
 from tuneprune.adaptation.masked_weights import MaskedWeights
 from tuneprune.adaptation.observing import NOTHING_MORE, Watch, Watching
 from tuneprune.config import AdaptiveMaskConfig
-from tuneprune.errors import CheckpointError, StructureError
+from tuneprune.errors import CheckpointError
 from tuneprune.structure.blocks import NofM, block_scores, blocks_of, grid_shape, read_pattern
-from tuneprune.structure.mask_bits import pack_mask, unpack_mask
 from tuneprune.structure.mask_exchange import drop_and_grow, exchange_fraction
-from tuneprune.structure.mask_sets import Masks, candidates, check_alike, churn, union
+from tuneprune.structure.mask_sets import Masks, candidates, check_alike, churn
 from tuneprune.structure.maskable import Maskable
 from tuneprune.structure.masks import top_blocks, top_n_of_m
 
 EXCHANGE = 0.3
 """Share of kept blocks that RigL exchanges at first (Evci et al. 2020)."""
-MASK, INITIAL, _START, _GRADIENT = "mask/", "initial/", "start/", "gradient/"
+_START, _GRADIENT = "start/", "gradient/"
 
 
 class AdaptiveMask:
@@ -170,7 +168,15 @@ class AdaptiveMask:
             stored_under, clear=config.moments == "clear", zero=config.masked_values == "zero"
         )
         self._gradients = {}
-        event = self._event(plan, step, before)
+        event = describe_mask_event(
+            plan,
+            self._weights,
+            before,
+            event=self._num_events,
+            step=step,
+            config=config,
+            params=sum(p.numel() for p in self._model.parameters()),
+        )
         self._num_events += 1
         self._decided = step
         return event
@@ -215,19 +221,11 @@ class AdaptiveMask:
         """
         if self._decided < 0:
             return {}
-        found = {
-            f"{MASK}{name}/{matrix}": pack_mask(mask)
-            for name, masks in self._weights.masks.items()
-            for matrix, mask in masks.items()
-        }
+        found = pack_masks(self._weights.masks)
         if to_go_on:
             found |= {f"{_START}{name}": tensor for name, tensor in self._start.items()}
             found |= {f"{_GRADIENT}{name}": one for name, one in self._gradients.items()}
-            found |= {
-                f"{INITIAL}{name}/{matrix}": pack_mask(mask)
-                for name, masks in (self._initial or {}).items()
-                for matrix, mask in masks.items()
-            }
+            found |= pack_given_masks(self._initial or {})
         return found
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -300,64 +298,6 @@ class AdaptiveMask:
             (time.step - begin) / max(until - begin, 1), alpha=config.exchange or EXCHANGE
         )
         return drop_and_grow(mask, scores, self._gradients, fraction)
-
-    def _event(self, plan: MaskPlan, step: int, before: Mapping[str, Masks]) -> MaskEvent:
-        config, weights = self._config, self._weights
-        decided = sorted(plan.masks)
-        changes = [churn(before[name], plan.masks[name]) for name in decided]
-        params = sum(p.numel() for p in self._model.parameters())
-        removed_before = weights.removed_weights(before)
-        removed_after = weights.removed_weights(weights.masks)
-        both = weights.removed_weights({"before": union(before), "after": union(weights.masks)})
-        by_gradient = plan.decision == "adapt" and config.grow_by == "gradient"
-        settings = config.model_dump(mode="json")
-        done = [step, self._num_events, plan.fingerprint(), settings]
-        return MaskEvent(
-            event=self._num_events,
-            step=step,
-            method=config.method,
-            scorer="gradient" if by_gradient else "magnitude",
-            plan=plan,
-            language=decided[0] or None if len(decided) == 1 else None,
-            removed_blocks=sum(one.removed for one in changes),
-            revived_blocks=sum(one.revived for one in changes),
-            dropped_params=removed_after - both,
-            grown_params=removed_before - both,
-            params_before=params - removed_before,
-            params_after=params - removed_after,
-            rows=mask_rows(
-                before,
-                weights.masks,
-                decided,
-                blocks=self._blocks,
-                shapes={name: weights.shape(name) for name in weights.parameters},
-            ),
-            outcome=hash_outcome(done),
-        )
-
-
-def unpack_masks(tensors: Mapping[str, Tensor], language: str, like: Masks) -> Masks:
-    """Return the masks of a language out of what ``AdaptiveMask.tensors`` returned.
-
-    Args:
-        tensors: that.
-        language: whose.
-        like: masks of the same weights.
-
-    Raises:
-        CheckpointError: they are not there, or of other shapes.
-    """
-    found: dict[str, Tensor] = {}
-    for name, one in like.items():
-        bits = tensors.get(f"{MASK}{language}/{name}")
-        if bits is None:
-            raise CheckpointError("mask in the checkpoint", f"{language}/{name}", "is not there")
-        try:
-            found[name] = unpack_mask(bits.cpu(), one.shape).to(one.device)
-        except StructureError as error:
-            remedy = f"has a mask of another shape ({error.remedy})"
-            raise CheckpointError("mask in the checkpoint", name, remedy) from None
-    return found
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor
 from tuneprune.adaptation.mask_times import (
     EVERYBODY,
     MaskTime,
-    begin_step,
     make_course,
     mask_times,
 )
@@ -21,16 +20,6 @@ from tuneprune.structure.maskable import MaskableWeight, select_weights
 
 ALIKE = 0.005
 """Sparsities that differ by no more are the same one, or by what whole blocks make of them."""
-
-__all__ = [
-    "InitialMasks",
-    "begin_masks",
-    "begin_step",
-    "check_adaptive_mask",
-    "dense_masks",
-    "mask_times_of",
-    "select_masked",
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,10 +8,13 @@ from itertools import product
 
 from torch import Tensor
 
+from tuneprune.adaptation.events import hash_outcome
 from tuneprune.adaptation.mask_times import EVERYBODY, Decision
+from tuneprune.adaptation.masked_weights import MaskedWeights
+from tuneprune.config import AdaptiveMaskConfig
 from tuneprune.structure.blocks import Blocks, kept_entries
 from tuneprune.structure.mask_bits import masks_fingerprint, pack_mask
-from tuneprune.structure.mask_sets import Masks
+from tuneprune.structure.mask_sets import Masks, churn, union
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +126,57 @@ class MaskEvent:
             f"masks{whose} at sparsity {self.plan.sparsity:.3g}: removed {self.removed_blocks:,} "
             f"blocks, revived {self.revived_blocks:,}; {self.params_after:,} parameters act"
         )
+
+
+def describe_mask_event(
+    plan: MaskPlan,
+    weights: MaskedWeights,
+    before: Mapping[str, Masks],
+    *,
+    event: int,
+    step: int,
+    config: AdaptiveMaskConfig,
+    params: int,
+) -> MaskEvent:
+    """Return what a plan has done that was applied.
+
+    Args:
+        plan: the decision.
+        weights: under the masks that there are now.
+        before: the masks that there were.
+        event: its number in the run.
+        step: finished optimizer steps.
+        config: settings of the method.
+        params: of the model, masked or not.
+    """
+    decided = sorted(plan.masks)
+    changes = [churn(before[name], plan.masks[name]) for name in decided]
+    removed_before = weights.removed_weights(before)
+    removed_after = weights.removed_weights(weights.masks)
+    both = weights.removed_weights({"before": union(before), "after": union(weights.masks)})
+    by_gradient = plan.decision == "adapt" and config.grow_by == "gradient"
+    return MaskEvent(
+        event=event,
+        step=step,
+        method=config.method,
+        scorer="gradient" if by_gradient else "magnitude",
+        plan=plan,
+        language=decided[0] or None if len(decided) == 1 else None,
+        removed_blocks=sum(one.removed for one in changes),
+        revived_blocks=sum(one.revived for one in changes),
+        dropped_params=removed_after - both,
+        grown_params=removed_before - both,
+        params_before=params - removed_before,
+        params_after=params - removed_after,
+        rows=mask_rows(
+            before,
+            weights.masks,
+            decided,
+            blocks=weights.blocks,
+            shapes={name: weights.shape(name) for name in weights.parameters},
+        ),
+        outcome=hash_outcome([step, event, plan.fingerprint(), config.model_dump(mode="json")]),
+    )
 
 
 def mask_rows(

@@ -42,7 +42,7 @@ class MaskedWeights:
         self.parameters: dict[str, nn.Parameter] = {name: parameters[name] for name in names}
         self.masks: dict[str, Masks] = {}
         self._optimizer = optimizer
-        self._blocks = blocks
+        self.blocks = blocks
         self._removed: dict[str, dict[str, Tensor]] = {EVERYBODY: {}}
         self._frozen: list[_Frozen] = []
 
@@ -50,7 +50,7 @@ class MaskedWeights:
         """Make these masks of blocks those of a language."""
         self.masks[language] = dict(masks)
         self._removed[language] = {
-            name: ~expand_mask(mask, self._blocks, self.parameters[name].shape)
+            name: ~expand_mask(mask, self.blocks, self.parameters[name].shape)
             for name, mask in masks.items()
             if not mask.all()
         }
@@ -111,11 +111,11 @@ class MaskedWeights:
         old, new = union(before), union(self.masks)
         for name, parameter in self.parameters.items():
             if clear and (new[name] & ~old[name]).any():
-                where = expand_mask(new[name] & ~old[name], self._blocks, parameter.shape)
+                where = expand_mask(new[name] & ~old[name], self.blocks, parameter.shape)
                 for moment in self._moments(parameter):
                     moment.masked_fill_(where, 0)
             if zero and not new[name].all():
-                where = expand_mask(~new[name], self._blocks, parameter.shape)
+                where = expand_mask(~new[name], self.blocks, parameter.shape)
                 parameter.data.masked_fill_(where, 0)
 
     def removed_weights(self, masks: Mapping[str, Masks]) -> int:
@@ -123,7 +123,7 @@ class MaskedWeights:
         if not masks:
             return 0
         return sum(
-            self.parameters[name].numel() - kept_entries(mask, self._blocks, self.shape(name))
+            self.parameters[name].numel() - kept_entries(mask, self.blocks, self.shape(name))
             for name, mask in union(masks).items()
         )
 

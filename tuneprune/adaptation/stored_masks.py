@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
-from tuneprune.adaptation.adaptive_mask import INITIAL, MASK, unpack_masks
 from tuneprune.adaptation.adaptive_mask_rules import InitialMasks, dense_masks, select_masked
 from tuneprune.adaptation.base import NothingMasked
+from tuneprune.adaptation.mask_tensors import unpack_masks
 from tuneprune.adaptation.mask_times import EVERYBODY
 from tuneprune.adaptation.masked_weights import MaskedWeights
 from tuneprune.config import AdaptiveMaskConfig
@@ -37,15 +37,6 @@ def read_masks(
     like = dense_masks(config, select_masked(config, maskable.maskable_weights()))
     masks = {language: unpack_masks(tensors, language, like) for language in languages}
     return InitialMasks(blocks=config.blocks, masks=masks)
-
-
-def given_masks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the masks that a run has begun with, as ``read_masks`` reads them; {} if none."""
-    return {
-        f"{MASK}{name.removeprefix(INITIAL)}": tensor
-        for name, tensor in tensors.items()
-        if name.startswith(INITIAL)
-    }
 
 
 class StoredMasking(NothingMasked):

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tuneprune.adaptation import InitialMasks, read_masks
+from tuneprune.adaptation import InitialMasks, pack_masks, read_masks
 from tuneprune.config import AdaptiveMaskConfig, RunConfig, build_config
 from tuneprune.data.corpus import write_beside
 from tuneprune.data.text import LabelSet
@@ -23,12 +23,11 @@ from tuneprune.models.build import build_model
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.blocks import blocks_of, expand_mask, read_pattern
 from tuneprune.structure.groups import Allocation, allocation_of
-from tuneprune.structure.mask_bits import pack_mask
 from tuneprune.structure.mask_sets import union
 
 COMPACT_VERSION = 1
 _NEITHER = "is not a checkpoint folder, nor can it be read as a compact model ({})"
-_KEPT, _WHOLE, _MASK = "kept/", "whole/", "mask/"
+_KEPT, _WHOLE = "kept/", "whole/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -60,9 +59,7 @@ def write_compact(held: CompactModel, path: Path) -> int:
             tensors[f"{_KEPT}{name}"] = tensor.cpu()[mask]
         else:
             tensors[f"{_WHOLE}{name}"] = tensor.cpu().contiguous()
-    for language, masks in held.masks.masks.items():
-        for name, mask in masks.items():
-            tensors[f"{_MASK}{language}/{name}"] = pack_mask(mask.cpu())
+    tensors |= {name: bits.cpu() for name, bits in pack_masks(held.masks.masks).items()}
     about = {
         "version": COMPACT_VERSION,
         "labels": held.labels.to_json(),
