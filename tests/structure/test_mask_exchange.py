@@ -31,33 +31,18 @@ def test_the_least_leave_and_the_steepest_enter_by_hand(fraction, expected):
     assert found["w"].tolist() == [expected]
 
 
-def test_only_what_may_enter_does_and_what_has_left_always_may():
-    within = {"w": torch.tensor([[False, False, False, False, True, False]])}
-    found = drop_and_grow(KEPT, SCORES, GRADIENTS, 0.5, within=within)
-    assert found["w"].tolist() == [[True, True, True, True, False, False]]
-    steep = {"w": torch.tensor([[9.0, 5.0, 9.0, 1.0, 2.0, 7.0]])}
-    found = drop_and_grow(KEPT, SCORES, steep, 0.5, within=within)
-    assert found["w"].tolist() == [[True, True, True, False, True, False]]
-
-
 @settings(deadline=None)
-@given(st.integers(1, 24), st.integers(0, 100), st.integers(0, 2**32), st.booleans())
-def test_an_exchange_is_what_sorts_say_and_keeps_density(size, percent, seed, restricted):
+@given(st.integers(1, 24), st.integers(0, 100), st.integers(0, 2**32))
+def test_an_exchange_is_what_sorts_say_and_keeps_density(size, percent, seed):
     generator = torch.Generator().manual_seed(seed)
-    mask, may = (torch.rand(1, size, generator=generator) < 0.5 for _ in range(2))
+    mask = torch.rand(1, size, generator=generator) < 0.5
     score, steepness = (torch.randint(0, 4, (1, size), generator=generator) for _ in range(2))
-    within = {"w": may} if restricted else None
-    found = drop_and_grow(
-        {"w": mask}, {"w": score.float()}, {"w": steepness.float()}, percent / 100, within=within
-    )["w"]
+    scores, steep = {"w": score.float()}, {"w": steepness.float()}
+    found = drop_and_grow({"w": mask}, scores, steep, percent / 100)["w"]
     kept = [place for place in range(size) if mask[0, place]]
     leaving = percent * len(kept) // 100
     stay = sorted(kept, key=lambda place: (-score[0, place], place))[: len(kept) - leaving]
-    allowed = [
-        place
-        for place in range(size)
-        if place not in stay and (not restricted or may[0, place] or place in kept)
-    ]
+    allowed = [place for place in range(size) if place not in stay]
     enter = sorted(allowed, key=lambda place: (-steepness[0, place], place))[:leaving]
     assert found.nonzero()[:, 1].tolist() == sorted(stay + enter)
     assert found.sum() == mask.sum()
@@ -84,5 +69,3 @@ def test_gradients_of_other_matrices_or_not_finite_are_refused():
         drop_and_grow(KEPT, SCORES, {}, 0.5)
     with pytest.raises(StructureError, match="must be finite"):
         drop_and_grow(KEPT, SCORES, {"w": GRADIENTS["w"] * math.inf}, 0.5)
-    with pytest.raises(StructureError, match="same matrices"):
-        drop_and_grow(KEPT, SCORES, GRADIENTS, 0.5, within={})

@@ -52,10 +52,10 @@ def half_up(blocks, sparsity):
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
-def sorted_places(scores, within=None, costs=None):
+def sorted_places(scores, within=None):
     """Return the places that may be kept, best first, as (name, place)."""
     places = [
-        (-value / (costs[name] if costs else 1), name, place)
+        (-value, name, place)
         for name, score in scores.items()
         for place, value in enumerate(score.flatten().tolist())
         if within is None or within[name].flatten()[place]
@@ -89,10 +89,6 @@ def test_global_ranking_takes_from_where_it_is_least_by_hand():
     kept = top_blocks(scores, 0.4, ranking="global")
     assert kept["b"].tolist() == [[True, True, False]]
     assert kept["a"].tolist() == [[True, True, False]]
-    # With blocks of "b" four times as dear: 3, 5/4, and then the ones of "a", 4/4 comes with them.
-    kept = top_blocks(scores, 0.4, ranking="global", costs={"a": 1, "b": 4})
-    assert kept["b"].tolist() == [[True, False, False]]
-    assert kept["a"].tolist() == [[True, True, True]]
 
 
 def test_rounds_of_iterative_pruning_by_hand():
@@ -143,16 +139,13 @@ def test_each_matrix_keeps_what_a_sort_puts_first(given_scores, sparsity, restri
 
 
 @settings(deadline=None)
-@given(scored_matrices(), SPARSITIES, st.booleans(), st.booleans())
-def test_all_matrices_together_keep_what_a_sort_puts_first(
-    given_scores, sparsity, restricted, priced
-):
+@given(scored_matrices(), SPARSITIES, st.booleans())
+def test_all_matrices_together_keep_what_a_sort_puts_first(given_scores, sparsity, restricted):
     scores, within = given_scores
-    costs = {name: 2.0 ** len(name) for name in scores} if priced else None
     among = within if restricted else None
-    kept = top_blocks(scores, sparsity, ranking="global", within=among, costs=costs)
+    kept = top_blocks(scores, sparsity, ranking="global", within=among)
     count = half_up(sum(score.numel() for score in scores.values()), sparsity)
-    assert kept_places(kept) == set(sorted_places(scores, among, costs)[:count])
+    assert kept_places(kept) == set(sorted_places(scores, among)[:count])
     assert list(kept) == list(scores)
     for name, mask in kept.items():
         assert (mask.shape, mask.dtype) == (scores[name].shape, torch.bool)
@@ -250,10 +243,6 @@ def test_a_sparsity_that_can_not_be_is_refused(sparsity, said):
         ({"scores": {"w": torch.tensor([[1.0, float("inf")]])}}, "must be finite"),
         ({"within": {}}, "must be of the same matrices"),
         ({"within": {"w": torch.ones(2, 1, dtype=torch.bool)}}, "must be of the same matrices"),
-        ({"costs": {"w": 1.0}, "ranking": "per_matrix"}, "only on global"),
-        ({"costs": {"v": 1.0}}, "must name the same matrices"),
-        ({"costs": {"w": 0.0}}, "must be above 0"),
-        ({"costs": {"w": float("inf")}}, "must be above 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, said):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tuneprune.errors import StructureError
-from tuneprune.structure.mask_sets import Masks, check_alike
+from tuneprune.structure.mask_sets import Masks
 from tuneprune.structure.masks import best_blocks, check_scores
 
 
@@ -18,8 +18,6 @@ def drop_and_grow(
     scores: Mapping[str, Tensor],
     gradients: Mapping[str, Tensor],
     fraction: float,
-    *,
-    within: Masks | None = None,
 ) -> dict[str, Tensor]:
     """Exchange kept blocks of low score for others of high gradient, in each matrix by itself.
 
@@ -32,7 +30,6 @@ def drop_and_grow(
         scores: by which blocks leave, the lowest first.
         gradients: by which blocks enter, the highest first: scores of the dense gradients.
         fraction: of the kept blocks, in [0, 1]; see `exchange_fraction`.
-        within: the blocks that may enter; those that have just left always may. None: all blocks.
 
     Raises:
         StructureError: names or shapes differ, a score is not finite, or the fraction is out of
@@ -42,15 +39,12 @@ def drop_and_grow(
         raise StructureError("fraction of kept blocks", fraction, "must be between 0 and 1")
     check_scores(scores, masks)
     check_scores(gradients, masks)
-    if within is not None:
-        check_alike(within, masks)
     found: dict[str, Tensor] = {}
     for name, mask in masks.items():
         kept = int(mask.sum())
         leaving = math.floor(Fraction(repr(float(fraction))) * kept)
         stays = best_blocks(scores[name], kept - leaving, among=mask)
-        free = ~stays if within is None else (within[name] | mask) & ~stays
-        found[name] = stays | best_blocks(gradients[name], leaving, among=free)
+        found[name] = stays | best_blocks(gradients[name], leaving, among=~stays)
     return found
 
 

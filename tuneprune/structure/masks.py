@@ -42,7 +42,6 @@ def top_blocks(
     *,
     ranking: Ranking = "per_matrix",
     within: Masks | None = None,
-    costs: Mapping[str, float] | None = None,
 ) -> dict[str, Tensor]:
     """Return the masks that keep the blocks of highest score.
 
@@ -58,14 +57,11 @@ def top_blocks(
             matrix may lose all its blocks: under ``global``, or because it has very few.
         within: the blocks that may be kept, as masks (`candidates`). Where they are fewer than
             would be kept, all of them are. None: all blocks.
-        costs: what a block of each matrix costs, above 0; blocks are then ranked by score per
-            cost, and are still counted as blocks. Only for ``global``.
 
     Raises:
         StructureError: names or shapes differ, a score is not finite, or a number is out of range.
     """
     check_scores(scores, within)
-    _check_costs(scores, costs, ranking)
     if ranking == "per_matrix":
         return {
             name: best_blocks(
@@ -78,8 +74,7 @@ def top_blocks(
     names = sorted(scores)
     if not names:
         return {}
-    worth = [scores[name] if costs is None else scores[name] / costs[name] for name in names]
-    flat = torch.cat([score.flatten() for score in worth])
+    flat = torch.cat([scores[name].flatten() for name in names])
     among = None if within is None else torch.cat([within[name].flatten() for name in names])
     kept = best_blocks(flat, kept_count(flat.numel(), sparsity), among=among)
     sizes = [scores[name].numel() for name in names]
@@ -162,18 +157,3 @@ def _best_of_groups(scores: Tensor, pattern: NofM, among: Tensor | None) -> Tens
         better[..., place + 1 :] += one >= groups[..., place + 1 :]
     kept = (better < pattern.n).view(rows, -1)[:, :cols]
     return kept.contiguous() if among is None else kept & among
-
-
-def _check_costs(
-    scores: Mapping[str, Tensor], costs: Mapping[str, float] | None, ranking: Ranking
-) -> None:
-    if costs is None:
-        return
-    if ranking != "global":
-        raise StructureError("costs", ranking, "have no effect on this ranking; only on global")
-    odd = sorted(scores.keys() ^ costs.keys())
-    if odd:
-        raise StructureError("costs", odd, "must name the same matrices as the scores")
-    free = sorted(name for name, cost in costs.items() if not 0 < cost < math.inf)
-    if free:
-        raise StructureError("costs", free, "must be above 0 and finite")
