@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 NAMES = (
-    "step", "compile", "hook", "event", "after_event", "masks", "padding", "epoch", "query",
+    "step", "compile", "hook", "event", "after_event", "masks", "transducer", "padding", "epoch", "query",
     "engine", "many", "sharing",
 )  # fmt: skip
 _RAY = [pytest.mark.ray]

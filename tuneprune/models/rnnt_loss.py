@@ -1,9 +1,9 @@
 """The transducer loss (Graves 2012, arXiv 1211.3711), forward-backward by anti-diagonals.
 
 The numbers of ``torchaudio.functional.rnnt_loss``, in float64 too, which that does not know. On one
-thread of a CPU, forward and backward together take from 0.4 of its time (8 utterances of 50 frames,
-20 labels of 30) to 0.12 of it (4 of 375, 80 of 256), and 1.0 to 1.2 times the memory of the logits
-beside them, where that takes 2.0 times (torchaudio 2.11).
+thread of a CPU, forward and backward together take a fifth to an eighth of its time on batches of
+usual size (``make bench``), and 1.0 to 1.2 times the memory of the logits beside them, where that
+takes 2.0 times (torchaudio 2.11).
 
 Legend: B batch, T encoder frames, U places between labels (one more than the most labels), V labels
 with the blank at index 0, N anti-diagonals t + u, one more than the lattice has for what comes
