@@ -13,6 +13,14 @@ from tuneprune import cli
 from tuneprune.testing.tones import make_tone_corpus
 
 
+LONG = ("ray", "distributed", "benchmarks")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose files take minutes: at the end, one process would wait."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 def corpora() -> Path:
     """Return the folder of real corpora; tests that need it are skipped without one."""

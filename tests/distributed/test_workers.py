@@ -130,7 +130,9 @@ def test_two_workers_start_from_a_checkpoint_as_one_does(tones: Path, tmp_path: 
     assert losses[0][0] < 0.9 * drawn.steps("t")["loss"].to_pylist()[0]
 
 
-@pytest.mark.parametrize("preset", ["dynamic_pathways", "rigl"])
+@pytest.mark.parametrize(
+    "preset", ["dynamic_pathways", pytest.param("rigl", marks=pytest.mark.thorough)]
+)
 def test_two_workers_decide_the_masks_that_one_decides(tmp_path: Path, preset: str) -> None:
     make_tone_corpus(tmp_path / "tones", languages=("en", "fr"))
     masks = {"method": "adaptive_mask", "preset": preset, "sparsity": 0.6, "prune_every": 0.25}
