@@ -12,13 +12,7 @@ import torch
 from tuneprune import cli
 from tuneprune.testing.tones import make_tone_corpus
 
-
 LONG = ("ray", "distributed", "benchmarks")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take minutes: at the end, one process would wait."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +62,11 @@ def _interruptible() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests that start a Ray the time that it takes beside another one."""
+    """Begin with the folders whose files take minutes: at the end, one process would wait.
+
+    Tests that start a Ray get the time that it takes beside another one.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
     for item in items:
         if item.get_closest_marker("ray") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))
