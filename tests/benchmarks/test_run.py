@@ -13,7 +13,7 @@ NAMES = (
 _RAY = [pytest.mark.ray]
 _MARKS = {  # the first only reads its files
     "query": _RAY,
-    "engine": _RAY,
+    "engine": [*_RAY, pytest.mark.thorough],
     "many": [*_RAY, pytest.mark.thorough],
     "sharing": [*_RAY, pytest.mark.thorough],
 }

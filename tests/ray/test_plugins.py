@@ -75,6 +75,7 @@ def test_two_workers_find_the_module_and_agree(tones: Path, folder: Path) -> Non
     assert event["scorer"] == SCORER
 
 
+@pytest.mark.thorough
 def test_settings_of_a_method_are_searched(tones: Path, folder: Path) -> None:
     space = space_of(
         tones,

@@ -112,6 +112,7 @@ def test_thirteen_trials_on_shared_stages_have_the_tables_of_trials_of_their_own
     assert not (tmp_path / "stages").exists()
 
 
+@pytest.mark.thorough
 def test_runs_of_masks_begin_where_their_baseline_is_and_have_tables_of_their_own(
     tmp_path: Path,
 ) -> None:
