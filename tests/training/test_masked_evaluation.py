@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tone_runs import checkpoint_of, run
 
 from tuneprune.adaptation import NOTHING_MASKED
 from tuneprune.config import RunConfig
@@ -13,12 +14,10 @@ from tuneprune.data.corpus import Split
 from tuneprune.errors import ConfigError, TunepruneError
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.results.reader import open_results
-from tuneprune.results.writer import TableWriter
 from tuneprune.structure.mask_bits import unpack_mask
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.checkpoint import (
     HOOK_TENSORS,
-    find_checkpoint,
     load_hook_tensors,
     load_model_tensors,
     read_checkpoint,
@@ -28,7 +27,7 @@ from tuneprune.training.evaluate import Evaluation, Evaluator
 from tuneprune.training.initial_masks import masking_in
 from tuneprune.training.prepare import Prepared, prepare
 from tuneprune.training.recogniser import load_model
-from tuneprune.training.run import RunSummary, train
+from tuneprune.training.run import train
 
 BY_LANGUAGE = "training.languages=one_per_batch"
 CONTEXT = LocalContext(device=torch.device("cpu"))
@@ -39,15 +38,8 @@ def masked(preset: str | None, **more: object) -> str:
     return f"adaptation={settings | ({'preset': preset} if preset else {})}"
 
 
-def run(config: RunConfig, out: Path) -> RunSummary:
-    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
-        return train(config, CONTEXT, writer=writer, checkpoint_dir=out / "checkpoints")
-
-
 def best(out: Path) -> Path:
-    found = find_checkpoint(out / "checkpoints", "best")
-    assert found is not None
-    return found
+    return checkpoint_of(out, "best")
 
 
 def bits(checkpoint: Path) -> dict[str, list[int]]:
@@ -79,17 +71,7 @@ def shared(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of_language(split: Split, language: str) -> Split:
-    kept = [i for i, one in enumerate(split.languages) if one == language]
-    return Split(
-        name=split.name,
-        ids=tuple(split.ids[i] for i in kept),
-        audio=tuple(split.audio[i] for i in kept),
-        start_s=split.start_s[kept],
-        duration_s=split.duration_s[kept],
-        texts=tuple(split.texts[i] for i in kept),
-        speakers=tuple(split.speakers[i] for i in kept),
-        languages=tuple(split.languages[i] for i in kept),
-    )
+    return split.take([i for i, one in enumerate(split.languages) if one == language])
 
 
 def evaluator(split: Split, prepared: Prepared, config: RunConfig) -> Evaluator:
@@ -176,7 +158,10 @@ def test_a_run_begins_with_the_masks_of_another_ones_best_weights(
 def test_each_language_can_have_its_mask_from_a_run_of_its_own(
     two: Path, shared: Path, dynamic: Path, tmp_path: Path
 ) -> None:
-    masks_from = {"en": str(best(shared)), "fr": str(best(dynamic))}
+    masks_from = {
+        "en": str(best(shared)),
+        "fr": str(best(dynamic)),
+    }
     given = masked("dynamic_pathways", prune_every=0.25, masks_from=masks_from)
     run(tone_config(two, BY_LANGUAGE, given), tmp_path)
     first = open_results(tmp_path).table("masks").to_pylist()
@@ -264,8 +249,7 @@ def test_masks_that_are_gone_or_others_by_now_do_not_change_a_run(
     shutil.copytree(best(shared), source)
     config = tone_config(two, BY_LANGUAGE, masked("pathways", masks_from=str(source)))
     whole = run(config, out)
-    last = find_checkpoint(out / "checkpoints", "last")
-    assert last is not None
+    last = checkpoint_of(out)
     resumed = LocalContext(device=torch.device("cpu"), checkpoint=last)
     shutil.copy(best(dynamic) / HOOK_TENSORS, source)
     with pytest.raises(TunepruneError, match=r"what adaptation\.masks_from held before"):
@@ -278,10 +262,17 @@ def test_masks_that_are_gone_or_others_by_now_do_not_change_a_run(
 def test_weights_that_were_masked_are_not_started_from_without_their_masks(
     two: Path, shared: Path
 ) -> None:
-    start = f"model.start_from={best(shared)}"
+    start = f"model.start_from={checkpoint_of(shared, 'best')}"
     with pytest.raises(ConfigError, match=r"model.start_from = .*: has masks, and without them"):
         prepare(tone_config(two, BY_LANGUAGE, start))
-    prepare(tone_config(two, BY_LANGUAGE, start, masked("pathways", masks_from=str(best(shared)))))
+    prepare(
+        tone_config(
+            two,
+            BY_LANGUAGE,
+            start,
+            masked("pathways", masks_from=str(best(shared))),
+        )
+    )
 
 
 def test_a_language_is_named_only_where_it_has_a_mask(shared: Path) -> None:

@@ -7,21 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from tone_runs import checkpoint_of, run, run_until
 
-from tuneprune.config import RunConfig
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import TABLES
-from tuneprune.results.writer import TableWriter
 from tuneprune.structure.mask_bits import unpack_mask
 from tuneprune.testing.tones import make_tone_corpus, tone_config
 from tuneprune.training.checkpoint import (
-    find_checkpoint,
     load_hook_tensors,
     load_model_tensors,
     read_checkpoint,
 )
-from tuneprune.training.context import LocalContext
-from tuneprune.training.run import RunSummary, train
+from tuneprune.training.run import RunSummary
 
 TOTAL_STEPS = 32
 BY_LANGUAGE = "training.languages=one_per_batch"
@@ -37,10 +34,6 @@ KINDS = {
 }
 
 
-class StoppedError(Exception):
-    """Ends a run as a kill would, at an evaluation."""
-
-
 def masked(preset: str, **more: object) -> str:
     settings = {"method": "adaptive_mask", "preset": preset, "sparsity": 0.6, "blocks": "4x1"}
     return f"adaptation={settings | KINDS.get(preset, {}) | more}"
@@ -54,43 +47,13 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(config: RunConfig, out: Path, *, checkpoint: Path | None = None) -> RunSummary:
-    context = LocalContext(device=torch.device("cpu"), checkpoint=checkpoint)
-    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
-        return train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
-
-
-def run_until(config: RunConfig, out: Path, *, evaluations: int) -> Path:
-    """Train up to the given evaluation, then stop without ceremony; return its checkpoint."""
-    seen: list[float] = []
-
-    def stop(metrics: dict[str, float]) -> None:
-        seen.append(metrics["step"])
-        if len(seen) == evaluations:
-            raise StoppedError
-
-    context = LocalContext(device=torch.device("cpu"), on_report=stop)
-    with (
-        pytest.raises(StoppedError),
-        TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer,
-    ):
-        train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
-    return last(out)
-
-
-def last(out: Path, role: str = "last") -> Path:
-    found = find_checkpoint(out / "checkpoints", role)
-    assert found is not None
-    return found
-
-
 def rows(out: Path, table: str) -> list[dict[str, Any]]:
     found = open_results(out).table(table)
     return found.drop_columns(sorted(MEASURED & set(found.column_names))).to_pylist()
 
 
 def state_of(out: Path) -> dict[str, torch.Tensor]:
-    found = read_checkpoint(last(out))
+    found = read_checkpoint(checkpoint_of(out))
     return {**load_model_tensors(found).state_dict(), **load_hook_tensors(found)}
 
 
@@ -157,7 +120,9 @@ def test_until_masks_remove_something_a_run_is_to_the_bit_one_without(
         times = {"setup_s", "train_s", "real_time_factor", "unrecovered_events"}
         ours, theirs = asdict(found), asdict(plain)
         assert {k for k in ours if ours[k] != theirs[k]} <= times
-        weights = load_model_tensors(read_checkpoint(last(tmp_path / "masked"))).state_dict()
+        weights = load_model_tensors(
+            read_checkpoint(checkpoint_of(tmp_path / "masked"))
+        ).state_dict()
         expected = state_of(tmp_path / "plain")
         assert all(torch.equal(weights[name], expected[name]) for name in expected)
 

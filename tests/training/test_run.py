@@ -4,17 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tone_runs import checkpoint_of, run, run_until
 
-from tuneprune.config import RunConfig
 from tuneprune.data.corpus import open_corpus
 from tuneprune.errors import CheckpointError
 from tuneprune.models.build import build_model
 from tuneprune.results.reader import open_results
-from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
-from tuneprune.training.context import LocalContext
-from tuneprune.training.run import RunSummary, train
 
 ADAPTED = (
     "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: taylor, score_every_steps: 1}",
@@ -23,37 +20,8 @@ ADAPTED = (
 )
 
 
-class StoppedError(Exception):
-    """Ends a run as a kill would, at an evaluation."""
-
-
-def run(config: RunConfig, out: Path, *, checkpoint: Path | None = None) -> RunSummary:
-    context = LocalContext(device=torch.device("cpu"), checkpoint=checkpoint)
-    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
-        return train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
-
-
-def run_until(config: RunConfig, out: Path, *, evaluations: int) -> Path:
-    """Train up to the given evaluation, then stop without ceremony; return its checkpoint."""
-    seen: list[float] = []
-
-    def stop(metrics: dict[str, float]) -> None:
-        seen.append(metrics["step"])
-        if len(seen) == evaluations:
-            raise StoppedError
-
-    context = LocalContext(device=torch.device("cpu"), on_report=stop)
-    with pytest.raises(StoppedError):
-        train(config, context, writer=None, checkpoint_dir=out / "checkpoints")
-    found = find_checkpoint(out / "checkpoints", "last")
-    assert found is not None
-    return found
-
-
 def final_weights(out: Path) -> dict[str, torch.Tensor]:
-    found = find_checkpoint(out / "checkpoints", "last")
-    assert found is not None
-    return load_model_tensors(read_checkpoint(found)).state_dict()
+    return load_model_tensors(read_checkpoint(checkpoint_of(out))).state_dict()
 
 
 def assert_same_weights(a: Path, b: Path) -> None:

@@ -4,23 +4,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from tone_runs import checkpoint_of, run, run_until
 
-from tuneprune.config import RunConfig
 from tuneprune.data.corpus import open_corpus
 from tuneprune.errors import CheckpointError, ConfigError
 from tuneprune.models.build import build_model
 from tuneprune.models.emformer import EmformerTransducer
 from tuneprune.models.transducer import BlockTransducer
 from tuneprune.results.reader import open_results
-from tuneprune.results.writer import TableWriter
 from tuneprune.structure.groups import Allocation, allocation_of
 from tuneprune.testing.tones import make_tone_corpus, tone_config
-from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
-from tuneprune.training.context import LocalContext
+from tuneprune.training.checkpoint import load_model_tensors, read_checkpoint
 from tuneprune.training.export import export_model
 from tuneprune.training.prepare import prepare
 from tuneprune.training.recogniser import load_model
-from tuneprune.training.run import RunSummary, train
 
 OUTPUT = "model.transducer={embedding_dim: 8, hidden_dim: 16, joiner_dim: 16}"
 EVENT = "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: taylor, score_every_steps: 1}"
@@ -31,44 +28,13 @@ EMFORMER = (
 )
 
 
-class StoppedError(Exception):
-    """Ends a run as a kill would, at an evaluation."""
-
-
-def run(config: RunConfig, out: Path, *, checkpoint: Path | None = None) -> RunSummary:
-    context = LocalContext(device=torch.device("cpu"), checkpoint=checkpoint)
-    with TableWriter(out, sweep_id="s", trial_id="t", attempt=0, seed=config.seed) as writer:
-        return train(config, context, writer=writer, checkpoint_dir=out / "checkpoints")
-
-
-def cut_off(config: RunConfig, out: Path, *, evaluations: int) -> Path:
-    """Train up to an evaluation, then stop without ceremony; return the checkpoint there."""
-    seen: list[float] = []
-
-    def stop(metrics: dict[str, float]) -> None:
-        seen.append(metrics["step"])
-        if len(seen) == evaluations:
-            raise StoppedError
-
-    context = LocalContext(device=torch.device("cpu"), on_report=stop)
-    with pytest.raises(StoppedError):
-        train(config, context, writer=None, checkpoint_dir=out / "checkpoints")
-    return checkpoint_of(out, "last")
-
-
-def checkpoint_of(out: Path, role: str) -> Path:
-    found = find_checkpoint(out / "checkpoints", role)
-    assert found is not None
-    return found
-
-
 @pytest.mark.parametrize("settings", [(EVENT,), EMFORMER], ids=["adapted", "emformer"])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(
     tones: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
     config = tone_config(tones, OUTPUT, "model.dropout=0.1", *settings)
     whole = run(config, tmp_path / "whole")
-    checkpoint = cut_off(config, tmp_path / "cut", evaluations=3)
+    checkpoint = run_until(config, tmp_path / "cut", evaluations=3)
     resumed = run(config, tmp_path / "cut", checkpoint=checkpoint)
     first, second = (
         load_model_tensors(read_checkpoint(checkpoint_of(tmp_path / name, "last")))

@@ -207,13 +207,15 @@ def test_other_settings_of_model_and_input_are_refused(
 
 
 def test_what_no_weight_depends_on_may_differ(start: Path, corpus: Path) -> None:
-    prepare(
+    prepared = prepare(
         config_from(
             start, corpus, "model.dropout=0.3", "model.attention_dropout=0", "optim.peak_lr=1e-4",
             "model.output_dropout=0.1", "model.scale_dropout_by_width=false", "seed=3",
             "features.speed_factors=[0.9, 1.0]", "features.spec_augment={}",
         )
     )  # fmt: skip
+    assert prepared.start_fingerprint == prepare(config_from(start, corpus)).start_fingerprint
+    assert prepared.labels == read_checkpoint(start).labels
 
 
 def test_what_is_no_checkpoint_is_refused(start: Path, corpus: Path, tmp_path: Path) -> None:

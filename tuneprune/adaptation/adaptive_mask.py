@@ -191,7 +191,6 @@ class AdaptiveMask:
             "method": self._config.method,
             "events": self._num_events,
             "decided": self._decided,
-            "blocks": self._config.blocks,
             "languages": self._names,
             "observed": watched,
         }

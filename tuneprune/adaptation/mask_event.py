@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -243,16 +244,13 @@ def _row(
     removed: int | None = None,
     bits: bytes | None = None,
 ) -> MaskRow:
-    weights = 1
-    for length in shape:
-        weights *= length
     return MaskRow(
         language=language,
         other_language=other,
         matrix=name,
         blocks=mask.numel(),
         kept_blocks=int(mask.sum()),
-        weights=weights,
+        weights=math.prod(shape),
         kept_weights=kept_entries(mask, blocks, shape),
         revived_blocks=revived,
         removed_blocks=removed,

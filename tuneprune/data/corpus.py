@@ -69,6 +69,20 @@ class Split:
     speakers: tuple[str, ...]
     languages: tuple[str, ...]
 
+    def take(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> "Split":
+        """Return the utterances at some places, in rising order of these."""
+        kept = np.asarray(indices, np.int64)
+        return Split(
+            name=self.name,
+            ids=tuple(self.ids[i] for i in kept),
+            audio=tuple(self.audio[i] for i in kept),
+            start_s=self.start_s[kept],
+            duration_s=self.duration_s[kept],
+            texts=tuple(self.texts[i] for i in kept),
+            speakers=tuple(self.speakers[i] for i in kept),
+            languages=tuple(self.languages[i] for i in kept),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Corpus:

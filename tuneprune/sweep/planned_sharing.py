@@ -3,7 +3,6 @@
 Without its corpus, the length of a run is not known, and all is said in fractions of a run.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from tuneprune.data.corpus import is_corpus, open_corpus
 from tuneprune.errors import TunepruneError
 from tuneprune.sweep.disk import CheckpointSizes
 from tuneprune.sweep.history import History, trunk_of
-from tuneprune.sweep.preparation import preparation_of
+from tuneprune.sweep.preparation import length_of
 from tuneprune.sweep.run_check import StepsOf
 from tuneprune.sweep.sharing import Sharing
 from tuneprune.sweep.sharing_plan import RunLength, plan_sharing, possible_runs
@@ -110,10 +109,7 @@ class _Lengths:
             self._known.clear()
 
     def __call__(self, config: RunConfig) -> RunLength:
-        training = config.training.model_dump(
-            exclude={"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
-        )
-        key = json.dumps([preparation_of(config), training, config.seed])
+        key = length_of(config)
         if key not in self._known:
             self._known[key] = self._length(config)
         return self._known[key]

@@ -29,6 +29,13 @@ def preparation_of(config: RunConfig) -> str:
     return json.dumps([*settings, config.model.transducer is None, start], sort_keys=True)
 
 
+def length_of(config: RunConfig) -> str:
+    """Return what runs have in common that are of as many steps."""
+    beside = {"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
+    training = config.training.model_dump(mode="json", exclude=beside)
+    return json.dumps([preparation_of(config), training, config.seed])
+
+
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
     """Return the values that can meet in fields to be prepared and in those they depend on."""
     deciding: dict[str, list[Scalar]] = {}  # with the values that others depend on

@@ -1,6 +1,5 @@
 """Whether one run could be trained at all: judged by its settings alone, nothing is trained."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from tuneprune.errors import ConfigError, CorpusError, StructureError, Tuneprune
 from tuneprune.models.build import build_model
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.structure.maskable import MaskableWeight
-from tuneprune.sweep.preparation import preparation_of
+from tuneprune.sweep.preparation import length_of, preparation_of
 from tuneprune.sweep.sharing_plan import RunLengths
 from tuneprune.training.expected import StatedCorpus, read_stated
 from tuneprune.training.prepare import ASSUMED_LABELS
@@ -114,10 +113,7 @@ class ExpectedSteps:
             CorpusError: the corpus can not be trained on so.
             ConfigError: no batch holds the longest utterance.
         """
-        training = config.training.model_dump(
-            exclude={"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
-        )
-        key = json.dumps([preparation_of(config), training, config.seed])
+        key = length_of(config)
         if key not in self._known:
             try:
                 self._known[key] = self._steps(config)

@@ -53,14 +53,8 @@ def export_compact(checkpoint: str | Path, out: Path) -> CompactSize:
         CheckpointError: not a checkpoint, or without masks, or ``out`` can not be written.
     """
     held = load_masked(checkpoint)
-    if out.is_dir():
-        raise CheckpointError("out", out, "is a folder; name the file to write")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
         written = write_compact(held, out)
-    except OSError as error:
-        remedy = f"can not be written ({error.strerror or error})"
-        raise CheckpointError("out", out, remedy) from None
     dense = sum(t.numel() * t.element_size() for t in held.model.state_dict().values())
     return CompactSize(compact_bytes=written, dense_bytes=dense)
 
@@ -101,16 +95,27 @@ def export_model(
     write = {"torchscript": _write_torchscript, "onnx": _write_onnx}[model_format]
     beside = out.with_name(f"{out.name}.json")
     card = json.dumps(_card(recogniser, model_format), indent=2)
+    with _writing(out):
+        write_beside(out, lambda path: write(recogniser.model, num_bins, path))
+        write_beside(beside, lambda path: path.write_text(f"{card}\n", encoding="utf-8"))
+    return out, beside
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Make the folder of a file that is written inside.
+
+    Raises:
+        CheckpointError: it can not be written.
+    """
     if out.is_dir():
         raise CheckpointError("out", out, "is a folder; name the file to write")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_beside(out, lambda path: write(recogniser.model, num_bins, path))
-        write_beside(beside, lambda path: path.write_text(f"{card}\n", encoding="utf-8"))
+        yield
     except OSError as error:
         remedy = f"can not be written ({error.strerror or error})"
         raise CheckpointError("out", out, remedy) from None
-    return out, beside
 
 
 def _write_torchscript(model: SpeechModel, num_bins: int, path: Path) -> None:

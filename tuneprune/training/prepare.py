@@ -201,7 +201,7 @@ def long_enough(split: Split, labels: LabelSet, store: Lengths, config: RunConfi
             "every utterance has fewer encoder frames than "
             "labels; use longer units (text.unit: phonemes) or longer recordings",
         )
-    return _take(split, np.flatnonzero(fits))
+    return split.take(np.flatnonzero(fits))
 
 
 def _features(
@@ -270,17 +270,4 @@ def _check_adaptation(
         weights=model.maskable_weights(),
         languages=batches.languages,
         masks=initial_masks(config, model, resumed=resumed),
-    )
-
-
-def _take(split: Split, kept: NDArray[np.int64]) -> Split:
-    return Split(
-        name=split.name,
-        ids=tuple(split.ids[i] for i in kept),
-        audio=tuple(split.audio[i] for i in kept),
-        start_s=split.start_s[kept],
-        duration_s=split.duration_s[kept],
-        texts=tuple(split.texts[i] for i in kept),
-        speakers=tuple(split.speakers[i] for i in kept),
-        languages=tuple(split.languages[i] for i in kept),
     )

@@ -82,37 +82,50 @@ def train(
         if untrained := untrained_languages(prepared):
             bar.say(f"no training utterance is of {untrained}, which dev or test has")
         loop.run(bar)
-    status = _status(loop)
-    finished = status == "finished"
+    finished = _status(loop) == "finished"
     test = _test(config, prepared, context, recorder, loop) if finished else None
     recorder.flush()
-    best = checkpoint_dir / checkpoint_name("best", loop.best.step)
-    summary = RunSummary(
-        status=status,
-        step=loop.step,
-        total_steps=loop.total_steps,
-        best_step=loop.best.step,
-        dev_wer=loop.best.wer if finished else math.nan,
-        dev_cer=loop.best.cer if finished else math.nan,
-        test_wer=test.wer if test else math.nan,
-        test_cer=test.cer if test else math.nan,
-        dev_language_wer=loop.best.language_wer if finished else math.nan,
-        dev_language_cer=loop.best.language_cer if finished else math.nan,
-        test_language_wer=mean_wer(test.by_language) if test else math.nan,
-        test_language_cer=mean_cer(test.by_language) if test else math.nan,
-        params=sum(p.numel() for p in loop.model.parameters()) - loop.best.masked_params,
-        prunable_params=prunable_params(loop.model.prunable_modules()),
-        multiply_adds_per_s=loop.multiply_adds_per_s(),
-        real_time_factor=loop.best.real_time_factor if finished else math.nan,
-        unrecovered_events=loop.unrecovered_events,
-        setup_s=ready - began,
-        train_s=time.perf_counter() - ready,
-        left_out_utterances=prepared.left_out,
-        checkpoint=best.name if best.is_dir() else "",
-    )
+    train_s = time.perf_counter() - ready
+    summary = _summary(loop, test, prepared, setup_s=ready - began, train_s=train_s)
     if context.rank == 0 and not loop.paused:
         steering.ended(summary)
     return summary
+
+
+def _summary(
+    loop: TrainingLoop,
+    test: Evaluation | None,
+    prepared: Prepared,
+    *,
+    setup_s: float,
+    train_s: float,
+) -> RunSummary:
+    """Return how a run has ended; without ``test``, it has not finished."""
+    finished, found = test is not None, loop.best
+    best = loop.checkpoints / checkpoint_name("best", found.step)
+    return RunSummary(
+        status=_status(loop),
+        step=loop.step,
+        total_steps=loop.total_steps,
+        best_step=found.step,
+        dev_wer=found.wer if finished else math.nan,
+        dev_cer=found.cer if finished else math.nan,
+        test_wer=test.wer if test else math.nan,
+        test_cer=test.cer if test else math.nan,
+        dev_language_wer=found.language_wer if finished else math.nan,
+        dev_language_cer=found.language_cer if finished else math.nan,
+        test_language_wer=mean_wer(test.by_language) if test else math.nan,
+        test_language_cer=mean_cer(test.by_language) if test else math.nan,
+        params=sum(p.numel() for p in loop.model.parameters()) - found.masked_params,
+        prunable_params=prunable_params(loop.model.prunable_modules()),
+        multiply_adds_per_s=loop.multiply_adds_per_s(),
+        real_time_factor=found.real_time_factor if finished else math.nan,
+        unrecovered_events=loop.unrecovered_events,
+        setup_s=setup_s,
+        train_s=train_s,
+        left_out_utterances=prepared.left_out,
+        checkpoint=best.name if best.is_dir() else "",
+    )
 
 
 def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused", "stopped"]:
