@@ -14,11 +14,13 @@ from tuneprune.adaptation.adaptive_mask_rules import (
 )
 from tuneprune.adaptation.base import (
     NOTHING_MASKED,
+    ONE_NETWORK,
     AdaptationEvent,
     AdaptationHook,
     Event,
     GroupFate,
     Masking,
+    Networks,
     NoHook,
 )
 from tuneprune.adaptation.events import describe_event, fates_of
@@ -38,6 +40,9 @@ from tuneprune.adaptation.plugin import (
 )
 from tuneprune.adaptation.scorers import load_scorer
 from tuneprune.adaptation.stored_masks import StoredMasking, read_masks
+from tuneprune.adaptation.supernet import Supernet, check_supernet, open_supernet
+from tuneprune.adaptation.supernet_event import SupernetEvent
+from tuneprune.adaptation.supernet_times import supernet_times
 from tuneprune.config import (
     LEARNABLE,
     Adaptation,
@@ -45,6 +50,7 @@ from tuneprune.config import (
     GrowDropConfig,
     NoAdaptation,
     PluginMethod,
+    SupernetConfig,
 )
 from tuneprune.plugins import is_plugin, load_plugin, source_fingerprint
 from tuneprune.sparsity_schedules import SparsitySchedule
@@ -54,6 +60,7 @@ from tuneprune.structure.maskable import MaskableWeight
 __all__ = [
     "EVERYBODY",
     "NOTHING_MASKED",
+    "ONE_NETWORK",
     "AdaptationEvent",
     "AdaptationHook",
     "AdaptationMethod",
@@ -64,9 +71,12 @@ __all__ = [
     "InitialMasks",
     "MaskEvent",
     "Masking",
+    "Networks",
     "NoHook",
     "Observation",
     "StoredMasking",
+    "Supernet",
+    "SupernetEvent",
     "Watch",
     "Watching",
     "adopted_state",
@@ -78,8 +88,10 @@ __all__ = [
     "given_masks",
     "load_plugins",
     "masking_of",
+    "networks_of",
     "observation_of",
     "pack_masks",
+    "prepare_model",
     "read_masks",
     "training_before_events",
 ]
@@ -113,7 +125,7 @@ def event_steps(config: Adaptation, total_steps: int) -> tuple[int, ...]:
     """Return the steps of the events up to which a run is like others of its trunk, in order.
 
     Of masks that is the first: what is decided later is for a run with these very settings. Of a
-    plug-in none is known.
+    supernet it is the switch, of a plug-in none is known.
 
     Args:
         config: settings of the method.
@@ -123,6 +135,8 @@ def event_steps(config: Adaptation, total_steps: int) -> tuple[int, ...]:
         return grow_drop_steps(config, total_steps)
     if isinstance(config, AdaptiveMaskConfig):
         return (begin_step(config, total_steps),)
+    if isinstance(config, SupernetConfig):
+        return (supernet_times(config, total_steps).switch,)
     return ()
 
 
@@ -155,6 +169,8 @@ def check_settings(
         check_adaptive_mask(
             config, weights, total_steps=total_steps, languages=languages, initial=masks
         )
+    elif isinstance(config, SupernetConfig):
+        check_supernet(config, modules, total_steps=total_steps)
     elif isinstance(config, PluginMethod) and total_steps is not None:
         check_plugin_method(config, modules, total_steps=total_steps)
 
@@ -169,6 +185,9 @@ def training_before_events(config: Adaptation) -> str:
         return json.dumps(config.model_dump(mode="json"), sort_keys=True)
     if isinstance(config, GrowDropConfig) and config.scorer == LEARNABLE:
         return f"gates, learning rate times {config.gate_lr_scale or 1.0!r}"
+    if isinstance(config, SupernetConfig):
+        later = {"train_layer_dropout", "networks_per_step"}
+        return json.dumps(config.model_dump(mode="json", exclude=later), sort_keys=True)
     return ""
 
 
@@ -178,18 +197,31 @@ def adopted_state(
     """Return the hook's state of a run that goes on from where another one of its history is.
 
     What events have done to the model is shared; how they were decided is a run's own. Of a
-    plug-in, and of masks, all is shared, for then all settings are; before its first masks, the
-    other run may be of any method.
+    plug-in, of masks and of a supernet, all is shared, for then all settings are that count;
+    before its first masks, the other run may be of any method.
 
     Args:
         config: of the run.
         own: its hook's last state, if it has any.
         theirs: that of the other run.
     """
-    shares_all = isinstance(config, PluginMethod | AdaptiveMaskConfig)
+    shares_all = isinstance(config, PluginMethod | AdaptiveMaskConfig | SupernetConfig)
     if shares_all and theirs.get("method") == config.method:
         return dict(theirs)
     return {**(own or {"method": "none"}), "observed": theirs["observed"]}
+
+
+def prepare_model(config: Adaptation, model: nn.Module, *, total_steps: int, seed: int) -> None:
+    """Give a model what a method trains beside its weights, before it has an optimizer.
+
+    Args:
+        config: settings of the method.
+        model: fresh, or restored with what it had been given.
+        total_steps: optimizer steps of the whole run.
+        seed: of whatever is drawn.
+    """
+    if isinstance(config, SupernetConfig):
+        open_supernet(config, model, total_steps=total_steps, seed=seed)
 
 
 def build_hook(
@@ -207,7 +239,7 @@ def build_hook(
 
     Args:
         config: settings of the method.
-        model: bare, on its device.
+        model: bare, on its device, after `prepare_model`.
         optimizer: of its parameters.
         total_steps: optimizer steps of the whole run.
         seed: of whatever is drawn.
@@ -230,9 +262,16 @@ def build_hook(
             initial=masks,
             watch=watch,
         )
+    if isinstance(config, SupernetConfig):
+        return Supernet(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)
     return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)
 
 
 def masking_of(hook: AdaptationHook) -> Masking:
     """Return what a hook does to the weights of each step; most hooks do nothing."""
     return hook if isinstance(hook, AdaptiveMask) else NOTHING_MASKED
+
+
+def networks_of(hook: AdaptationHook) -> Networks:
+    """Return the networks that a hook trains; most hooks train the model by itself."""
+    return hook if isinstance(hook, Supernet) else ONE_NETWORK

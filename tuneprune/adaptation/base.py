@@ -3,7 +3,7 @@
 One method, one file beside this one; what an event did is a value, recorded by the loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tuneprune.structure.groups import GroupId
 from tuneprune.structure.plan import AdaptationPlan
+from tuneprune.structure.routes import Route
 
 Fate = Literal["kept", "dropped", "grown"]
 
@@ -44,11 +45,18 @@ class Event(Protocol):
 
     @property
     def disturbs(self) -> bool:
-        """Whether the model is another one now, whose loss must recover and whose best is new."""
+        """Whether the model is another one now, whose loss must recover."""
+
+    @property
+    def renews_best(self) -> bool:
+        """Whether what was evaluated before is another model, whose best no longer counts."""
 
     @property
     def outcome(self) -> str:
-        """Equal for two events of runs with one history exactly if they have one after it too."""
+        """Equal for two events of runs with one history exactly if they have one after it too.
+
+        "": nothing that the history up to there does not say.
+        """
 
     @property
     def sentence(self) -> str:
@@ -114,6 +122,10 @@ class AdaptationEvent:
     def disturbs(self) -> bool:
         """Whether anything has changed."""
         return not self.plan.is_empty
+
+    @property
+    def renews_best(self) -> bool:
+        return self.disturbs
 
     @property
     def sentence(self) -> str:
@@ -240,3 +252,40 @@ class NothingMasked:
 
 
 NOTHING_MASKED = NothingMasked()
+
+
+class Networks(Protocol):
+    """The networks that share the weights of a model, as the training loop sees them."""
+
+    @property
+    def subnets(self) -> Sequence[Route]:
+        """Those to be evaluated beside the model, from large to small."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Modules that each of ``subnets`` keeps."""
+
+    def routes(self, step: int) -> Sequence[Route]:
+        """Return what the step after ``step`` finished ones trains; the model is the first.
+
+        Good for one backward pass. Without any, it is the model by itself.
+        """
+
+    def penalty(self, step: int) -> Tensor | None:
+        """Return what is added to the loss of a step beside its networks, if anything."""
+
+
+class OneNetwork:
+    """The model by itself."""
+
+    subnets: Sequence[Route] = ()
+    sizes: Sequence[int] = ()
+
+    def routes(self, step: int) -> Sequence[Route]:
+        return ()
+
+    def penalty(self, step: int) -> Tensor | None:
+        return None
+
+
+ONE_NETWORK = OneNetwork()

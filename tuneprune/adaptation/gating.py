@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from tuneprune.structure.gates import Gated, GroupGates, fold_gates_, gate_values
 from tuneprune.structure.groups import GroupId, PrunableModule, all_groups, tensors_of
-from tuneprune.structure.optimizer_state import rescale_state_
+from tuneprune.structure.optimizer_state import rescale_state_, set_apart, take_out
 
 
 class Gating:
@@ -36,11 +36,8 @@ class Gating:
         if gated.gates is None:
             weight = next(t for t in tensors_of(self._model).values() if t.is_floating_point())
             gated.gates = GroupGates(len(all_groups(modules))).to(weight.device, weight.dtype)
-        logits = gated.gates.logits
-        self._leave_optimizer(logits)  # restored ones were taken for a parameter like any other
-        self._optimizer.add_param_group(
-            {"params": [logits], "weight_decay": 0.0, "lr_scale": self._lr_scale}
-        )
+        # Restored ones were taken for a parameter like any other.
+        set_apart(self._optimizer, gated.gates.logits, lr_scale=self._lr_scale)
 
     def scores(self, modules: Sequence[PrunableModule]) -> dict[GroupId, float]:
         """Return every group's gate, computed on the CPU in float64, so that ranks agree."""
@@ -88,7 +85,7 @@ class Gating:
         """Take the gates away, from the optimizer too; nothing without any."""
         gated = self._gated()
         if gated.gates is not None:
-            self._leave_optimizer(gated.gates.logits)
+            take_out(self._optimizer, gated.gates.logits)
             self._optimizer.state.pop(gated.gates.logits, None)
             gated.gates = None
 
@@ -96,12 +93,6 @@ class Gating:
         gates = self._gated().gates
         assert gates is not None, "gates must be open to be read"
         return gate_values(gates.logits.detach().to("cpu", torch.float64))
-
-    def _leave_optimizer(self, logits: Tensor) -> None:
-        groups = self._optimizer.param_groups
-        for group in groups:
-            group["params"] = [one for one in group["params"] if one is not logits]
-        groups[:] = [group for group in groups if group["params"] or "lr_scale" not in group]
 
     def _gated(self) -> Gated:
         gated: Gated = self._model  # type: ignore[assignment]  # nn.Module hides its attributes

@@ -120,6 +120,10 @@ class MaskEvent:
         return self.plan.rewinds or (self.plan.changed and self.plan.decision != "adapt")
 
     @property
+    def renews_best(self) -> bool:
+        return self.disturbs
+
+    @property
     def sentence(self) -> str:
         """What has happened, for whoever looks on."""
         whose = f" of '{self.language}'" if self.language else ""

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 from tuneprune.config.adaptive_mask import AdaptiveMaskConfig
 from tuneprune.config.names import one_of
 from tuneprune.config.settings import AtLeastOne, Fraction, OpenFraction, Settings
+from tuneprune.config.supernet import SupernetConfig
 from tuneprune.plugins import is_plugin
 
 GROWTH_NOISE = 0.05
@@ -147,6 +148,7 @@ METHODS: dict[str, type[Settings]] = {
     "none": NoAdaptation,
     "grow_drop": GrowDropConfig,
     "adaptive_mask": AdaptiveMaskConfig,
+    "supernet": SupernetConfig,
     "module:Class": PluginMethod,
 }
 
@@ -163,6 +165,7 @@ Adaptation = Annotated[
     Annotated[NoAdaptation, Tag("none")]
     | Annotated[GrowDropConfig, Tag("grow_drop")]
     | Annotated[AdaptiveMaskConfig, Tag("adaptive_mask")]
+    | Annotated[SupernetConfig, Tag("supernet")]
     | Annotated[PluginMethod, Tag("module:Class")],
     Discriminator(_method_of),
 ]

@@ -16,6 +16,7 @@ from tuneprune.config.features import FeaturesConfig, TextConfig
 from tuneprune.config.model import ModelConfig
 from tuneprune.config.overrides import with_overrides
 from tuneprune.config.settings import Settings
+from tuneprune.config.supernet import SupernetConfig
 from tuneprune.config.training import OptimConfig, TrainingConfig
 from tuneprune.config.wording import as_config_error
 from tuneprune.errors import ConfigError
@@ -71,4 +72,16 @@ def build_config(settings: Mapping[str, Any]) -> RunConfig:
     if differ and config.model.conv_norm == "batch":
         remedy = "mixes the statistics of languages whose masks differ; set layer or group"
         raise ConfigError("model.conv_norm", "batch", remedy)
+    if isinstance(adaptation, SupernetConfig):
+        _check_supernet(config.model)
     return config
+
+
+def _check_supernet(model: ModelConfig) -> None:
+    method = "adaptation.method: supernet"
+    if model.transducer is not None:
+        remedy = f"must be left out with {method}: each subnet has a CTC output layer of its own"
+        raise ConfigError("model.transducer", "given", remedy)
+    if model.conv_norm == "batch":
+        remedy = f"mixes the statistics of networks with {method}; set layer or group"
+        raise ConfigError("model.conv_norm", "batch", remedy)

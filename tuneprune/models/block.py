@@ -13,11 +13,14 @@ from tuneprune.models.attention import SelfAttention
 from tuneprune.models.cgmlp import CgMlp
 from tuneprune.models.convolution import ConvolutionModule
 from tuneprune.models.feedforward import FeedForward
+from tuneprune.models.routing import ALWAYS, contribution
 from tuneprune.models.slicing import SlicedModule, Slices
 from tuneprune.structure.groups import PrunableModule
+from tuneprune.structure.routes import ModuleUse
 
 RESIDUAL_SCALE = {"ff1": 0.5, "conv": 1.0, "mhsa": 1.0, "ff2": 0.5}
 NO_GATES: Mapping[str, Tensor] = {}
+ALL_RUN: Mapping[str, ModuleUse] = {}
 
 
 def full_groups(config: ModelConfig) -> dict[str, int]:
@@ -43,11 +46,38 @@ class EncoderBlock(nn.Module, ABC):
             self.add_module(kind, build_module(config, kind, groups[kind]))
         self.norm = nn.LayerNorm(config.d_model)
 
-    @abstractmethod
     def forward(
         self, x_BTD: Tensor, valid_BT: Tensor, gates: Mapping[str, Tensor] = NO_GATES
     ) -> Tensor:
         """Return the block's output [B, T, D]; ``gates`` holds those of each kind that has any."""
+        for kinds in self.stages:
+            x_BTD = self.run_stage(kinds, x_BTD, valid_BT, gates)
+        normed: Tensor = self.norm(x_BTD)
+        return normed
+
+    @property
+    @abstractmethod
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Kinds of module in running order; those side by side are one stage."""
+
+    @abstractmethod
+    def run_stage(
+        self,
+        kinds: tuple[str, ...],
+        x_BTD: Tensor,
+        valid_BT: Tensor,
+        gates: Mapping[str, Tensor] = NO_GATES,
+        uses: Mapping[str, ModuleUse] = ALL_RUN,
+    ) -> Tensor:
+        """Return the residual stream after one stage.
+
+        Args:
+            kinds: of the modules of the stage.
+            x_BTD: the residual stream before it.
+            valid_BT: True inside the utterances.
+            gates: of the groups of each kind that has any.
+            uses: what a network makes of each kind; a kind that is not named is run.
+        """
 
     @abstractmethod
     def merge_macs(self) -> int:
@@ -59,14 +89,28 @@ class EncoderBlock(nn.Module, ABC):
         return module
 
     def added(
-        self, x_BTD: Tensor, valid_BT: Tensor, kind: str, gates: Mapping[str, Tensor]
+        self,
+        x_BTD: Tensor,
+        valid_BT: Tensor,
+        kind: str,
+        gates: Mapping[str, Tensor],
+        uses: Mapping[str, ModuleUse],
     ) -> Tensor:
-        """Return the residual stream with one module's share; an emptied one leaves it as it is."""
-        module = self.sliced(kind)
-        if not module.num_groups:
-            return x_BTD
-        contribution_BTD: Tensor = module(x_BTD, valid_BT, gates.get(kind))
-        return x_BTD + RESIDUAL_SCALE[kind] * contribution_BTD
+        """Return the residual stream with one module's share, or as it is if there is none."""
+        share_BTD = self.contributed(x_BTD, valid_BT, kind, gates, uses)
+        return x_BTD if share_BTD is None else x_BTD + RESIDUAL_SCALE[kind] * share_BTD
+
+    def contributed(
+        self,
+        x_BTD: Tensor,
+        valid_BT: Tensor,
+        kind: str,
+        gates: Mapping[str, Tensor],
+        uses: Mapping[str, ModuleUse],
+    ) -> Tensor | None:
+        """Return what a module makes of the stream; None if it is left out or has been emptied."""
+        use = uses.get(kind, ALWAYS)
+        return contribution(self.sliced(kind), x_BTD, valid_BT, gates.get(kind), use)
 
     def declare(self, name: str, *, layer: int) -> tuple[PrunableModule, ...]:
         """Return the block's modules in the order in which they run."""

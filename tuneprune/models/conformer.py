@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from tuneprune.models.block import NO_GATES, EncoderBlock
+from tuneprune.models.block import ALL_RUN, NO_GATES, EncoderBlock
+from tuneprune.structure.routes import ModuleUse
 
 
 class ConformerBlock(EncoderBlock):
@@ -17,13 +18,19 @@ class ConformerBlock(EncoderBlock):
     convolution, attention, FFN; Gulati's is FFN, attention, convolution, FFN.
     """
 
-    def forward(
-        self, x_BTD: Tensor, valid_BT: Tensor, gates: Mapping[str, Tensor] = NO_GATES
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        return tuple((kind,) for kind in self.kinds)
+
+    def run_stage(
+        self,
+        kinds: tuple[str, ...],
+        x_BTD: Tensor,
+        valid_BT: Tensor,
+        gates: Mapping[str, Tensor] = NO_GATES,
+        uses: Mapping[str, ModuleUse] = ALL_RUN,
     ) -> Tensor:
-        for kind in self.kinds:
-            x_BTD = self.added(x_BTD, valid_BT, kind, gates)
-        normed: Tensor = self.norm(x_BTD)
-        return normed
+        return self.added(x_BTD, valid_BT, kinds[0], gates, uses)
 
     def merge_macs(self) -> int:
         return 0

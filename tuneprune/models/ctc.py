@@ -13,6 +13,8 @@ from torch.nn import functional
 from tuneprune.config import ModelConfig
 from tuneprune.models.decode import greedy_ctc
 from tuneprune.models.encoder import BlockModel
+from tuneprune.models.networks import Networks
+from tuneprune.structure.routes import Route
 
 
 class CtcModel(BlockModel):
@@ -39,10 +41,24 @@ class CtcModel(BlockModel):
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities [B, U, V], at least float32, and the encoder frames of each."""
         x_BUD, num_frames_B = self.encode(x_BTF, num_frames_B)
-        logits_BUV: Tensor = self.output(x_BUD)
-        if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
-            logits_BUV = logits_BUV.float()
-        return logits_BUV.log_softmax(dim=-1), num_frames_B
+        return _log_probs(self.output(x_BUD)), num_frames_B
+
+    def forward_routes(
+        self, x_BTF: Tensor, num_frames_B: Tensor, routes: Sequence[Route]
+    ) -> tuple[list[Tensor], Tensor]:
+        encoded, num_frames_B = self.encode_routes(x_BTF, num_frames_B, routes)
+        outputs = [self._output_of(route) for route in routes]
+        found = [_log_probs(output(x_BUD)) for output, x_BUD in zip(outputs, encoded, strict=True)]
+        return found, num_frames_B
+
+    def open_networks(self, count: int, *, scores: Tensor | None, seed: int) -> None:
+        self.networks = Networks(self.output, count, scores=scores, seed=seed)
+
+    def _output_of(self, route: Route) -> nn.Module:
+        if route.output is None:
+            return self.output
+        assert self.networks is not None, "only subnets have outputs of their own"
+        return self.networks.outputs[route.output]
 
     def losses(
         self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
@@ -57,6 +73,12 @@ class CtcModel(BlockModel):
     def frame_macs(self) -> int:
         """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
         return self.encoder_macs() + self.output.weight.numel()
+
+
+def _log_probs(logits_BUV: Tensor) -> Tensor:
+    if logits_BUV.dtype is torch.bfloat16:  # too coarse for log-probabilities
+        logits_BUV = logits_BUV.float()
+    return logits_BUV.log_softmax(dim=-1)
 
 
 def ctc_loss(

@@ -3,15 +3,16 @@
 Legend: B batch, T encoder frames, D model width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tuneprune.config import ModelConfig
-from tuneprune.models.block import NO_GATES, EncoderBlock
+from tuneprune.models.block import ALL_RUN, NO_GATES, EncoderBlock
 from tuneprune.models.convolution import depthwise_filters, filtered
 from tuneprune.models.dropout import dropout
+from tuneprune.structure.routes import ModuleUse
 
 
 class EBranchformerBlock(EncoderBlock):
@@ -31,30 +32,29 @@ class EBranchformerBlock(EncoderBlock):
         self.merge_linear = nn.Linear(width, config.d_model)
         self.dropout = config.dropout
 
-    def forward(
-        self, x_BTD: Tensor, valid_BT: Tensor, gates: Mapping[str, Tensor] = NO_GATES
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        return (("ff1",), ("mhsa", "cgmlp"), ("ff2",))
+
+    def run_stage(
+        self,
+        kinds: tuple[str, ...],
+        x_BTD: Tensor,
+        valid_BT: Tensor,
+        gates: Mapping[str, Tensor] = NO_GATES,
+        uses: Mapping[str, ModuleUse] = ALL_RUN,
     ) -> Tensor:
-        x_BTD = self.added(x_BTD, valid_BT, "ff1", gates)
-        x_BTD = x_BTD + self._merged(x_BTD, valid_BT, gates)
-        x_BTD = self.added(x_BTD, valid_BT, "ff2", gates)
-        normed: Tensor = self.norm(x_BTD)
-        return normed
+        if len(kinds) == 1:
+            return self.added(x_BTD, valid_BT, kinds[0], gates, uses)
+        branches = [self.contributed(x_BTD, valid_BT, kind, gates, uses) for kind in kinds]
+        return x_BTD + self._merged(
+            [torch.zeros_like(x_BTD) if one is None else one for one in branches], valid_BT
+        )
 
     def merge_macs(self) -> int:
         return self.merge_depthwise.weight.numel() + self.merge_linear.weight.numel()
 
-    def _merged(self, x_BTD: Tensor, valid_BT: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
-        both = torch.cat(
-            [self._branch(kind, x_BTD, valid_BT, gates) for kind in ("mhsa", "cgmlp")], dim=-1
-        )
+    def _merged(self, branches: Sequence[Tensor], valid_BT: Tensor) -> Tensor:
+        both = torch.cat(list(branches), dim=-1)
         mixed = both + filtered(both, valid_BT, self.merge_depthwise)
         return dropout(self.merge_linear(mixed), self.dropout, training=self.training)
-
-    def _branch(
-        self, kind: str, x_BTD: Tensor, valid_BT: Tensor, gates: Mapping[str, Tensor]
-    ) -> Tensor:
-        module = self.sliced(kind)
-        if not module.num_groups:
-            return torch.zeros_like(x_BTD)
-        out_BTD: Tensor = module(x_BTD, valid_BT, gates.get(kind))
-        return out_BTD

@@ -66,6 +66,7 @@ class EmformerTransducer(SpeechModel):
         )
         self._block_macs = config.num_blocks * _layer_macs(config, self.context)
         self.gates = None
+        self.networks = None
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoder's output [B, U, D] and the encoder frames of each utterance."""

@@ -3,7 +3,8 @@
 Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from tuneprune.models.frontend import build_frontend, valid_mask
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.groups import Allocation, PrunableModule, tensors_of
 from tuneprune.structure.plan import AdaptationPlan
+from tuneprune.structure.routes import ModuleUse, Route
 from tuneprune.structure.surgery import apply_plan
 
 
@@ -42,15 +44,48 @@ class BlockModel(SpeechModel):
         self.blocks = nn.ModuleList(build(config, block) for block in groups)
         self.output_dropout = config.output_dropout
         self.gates = None
+        self.networks = None
 
     def encode(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the output layers get, [B, U, D], and the encoder frames of each."""
-        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
-        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
-        valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
+        x_BUD, valid_BU, num_frames_B = self._entered(x_BTF, num_frames_B)
         for block, gates in zip(self.blocks, self._gates_by_block(), strict=True):
             x_BUD = block(x_BUD, valid_BU, gates)
         return dropout(x_BUD, self.output_dropout, training=self.training), num_frames_B
+
+    def encode_routes(
+        self, x_BTF: Tensor, num_frames_B: Tensor, routes: Sequence[Route]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return what the output layer of each of several networks gets, and encoder frames [B].
+
+        What networks have in common from the input on is computed once: the front-end, and each
+        module up to the first that they use differently.
+        """
+        x_BUD, valid_BU, num_frames_B = self._entered(x_BTF, num_frames_B)
+        ended: dict[int, Tensor] = {}
+        streams = [_Stream(x_BUD, tuple(range(len(routes))))]
+        place, gates_by_block = 0, self._gates_by_block()
+        for layer, block in enumerate(self._encoder_blocks()):
+            places: dict[str, int] = {kind: place + i for i, kind in enumerate(block.kinds)}
+            place += len(places)
+            for kinds in block.stages:
+                streams = [
+                    _Stream(
+                        block.run_stage(kinds, one.x_BUD, valid_BU, gates_by_block[layer], uses),
+                        members,
+                    )
+                    for one in streams
+                    for members, uses in _parted(one.members, routes, kinds, places)
+                ]
+            streams = [_Stream(block.norm(one.x_BUD), one.members) for one in streams]
+            for one in streams:
+                leave = [i for i in one.members if routes[i].blocks == layer + 1]
+                ended |= dict.fromkeys(leave, one.x_BUD)
+            streams = [one.without(ended) for one in streams if set(one.members) - set(ended)]
+        ended |= {i: one.x_BUD for one in streams for i in one.members}
+        rate, training = self.output_dropout, self.training
+        left = [dropout(ended[i], rate, training=training) for i in range(len(routes))]
+        return left, num_frames_B
 
     def prunable_modules(self) -> tuple[PrunableModule, ...]:
         """Return the declared modules by layer, in running order; emptied ones have no groups."""
@@ -78,6 +113,12 @@ class BlockModel(SpeechModel):
         merges = sum(block.merge_macs() for block in self._encoder_blocks())
         return self.frontend.frame_macs() + encoder + merges
 
+    def _entered(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the stream into the first block, its valid mask, and the encoder frames."""
+        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
+        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
+        return x_BUD, valid_mask(num_frames_B, x_BUD.shape[1]), num_frames_B
+
     def _encoder_blocks(self) -> Iterator[EncoderBlock]:
         for block in self.blocks:
             assert isinstance(block, EncoderBlock)
@@ -90,6 +131,32 @@ class BlockModel(SpeechModel):
         sizes = [block.sliced(kind).num_groups for block in blocks for kind in block.kinds]
         parts = iter(self.gates().split(sizes))
         return [{kind: next(parts) for kind in block.kinds} for block in blocks]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """The residual stream of networks that have been one so far: which ones."""
+
+    x_BUD: Tensor
+    members: tuple[int, ...]
+
+    def without(self, ended: Container[int]) -> "_Stream":
+        return _Stream(self.x_BUD, tuple(i for i in self.members if i not in ended))
+
+
+def _parted(
+    members: Sequence[int],
+    routes: Sequence[Route],
+    kinds: Sequence[str],
+    places: Mapping[str, int],
+) -> list[tuple[tuple[int, ...], dict[str, ModuleUse]]]:
+    """Return networks that use the modules of a stage alike, with that use, in their order."""
+    parts: dict[tuple[object, ...], tuple[list[int], dict[str, ModuleUse]]] = {}
+    for member in members:
+        uses = {kind: routes[member].use(places[kind]) for kind in kinds}
+        key = tuple(use.key for use in uses.values())
+        parts.setdefault(key, ([], uses))[0].append(member)
+    return [(tuple(part), uses) for part, uses in parts.values()]
 
 
 def empty_modules_(model: BlockModel, groups: Sequence[Mapping[str, int]]) -> None:

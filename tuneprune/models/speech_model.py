@@ -4,13 +4,16 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, X whatever an o
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from tuneprune.models.networks import Networks
 from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import ParameterGroup, PrunableModule, all_groups
 from tuneprune.structure.maskable import MaskableWeight, find_maskable
+from tuneprune.structure.routes import Route
 
 
 class SpeechModel(nn.Module, ABC):
@@ -23,6 +26,9 @@ class SpeechModel(nn.Module, ABC):
     gates: GroupGates | None
     """Gates on what groups contribute, in the order of the groups; None at first."""
 
+    networks: Networks | None
+    """Output layers of subnets, and scores of modules; None in a model that is no supernet."""
+
     never_masked: ClassVar[tuple[str, ...]] = ("output",)
     """Modules whose weights no mask may touch: what scores the labels."""
 
@@ -31,6 +37,22 @@ class SpeechModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the output works from, [B, U, X], and the encoder frames of each."""
+
+    def forward_routes(
+        self, x_BTF: Tensor, num_frames_B: Tensor, routes: Sequence[Route]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return what `forward` does for several networks, each with its output, and frames [B]."""
+        raise AssertionError("only CTC models are supernets; settings of others are refused")
+
+    def open_networks(self, count: int, *, scores: Tensor | None, seed: int) -> None:
+        """Give the model an output layer for each of ``count`` subnets, and scores of modules.
+
+        Args:
+            count: subnets.
+            scores: what they begin with, of any shape; None: nothing is learned over modules.
+            seed: of the output layers.
+        """
+        raise AssertionError("only CTC models are supernets; settings of others are refused")
 
     @abstractmethod
     def losses(
@@ -65,6 +87,11 @@ class SpeechModel(nn.Module, ABC):
     @abstractmethod
     def frame_macs(self) -> int:
         """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
+
+    def num_params(self) -> int:
+        """Return the parameters of the model itself, without what it has for subnets."""
+        beside = 0 if self.networks is None else sum(p.numel() for p in self.networks.parameters())
+        return sum(p.numel() for p in self.parameters()) - beside
 
     def parameter_groups(self) -> tuple[ParameterGroup, ...]:
         """Return the groups of all modules, in order."""

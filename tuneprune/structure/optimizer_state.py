@@ -109,3 +109,23 @@ def renew_parameters_(
     for old in successors:
         optimizer.state.pop(old, None)
     optimizer.state.update(states)
+
+
+def set_apart(optimizer: Optimizer, parameter: Tensor, *, lr_scale: float) -> None:
+    """Give a parameter a group of its own, without weight decay; its state stays.
+
+    Args:
+        optimizer: that may or may not hold the parameter.
+        parameter: that is trained beside the weights.
+        lr_scale: its learning rate by that of the others.
+    """
+    take_out(optimizer, parameter)
+    optimizer.add_param_group({"params": [parameter], "weight_decay": 0.0, "lr_scale": lr_scale})
+
+
+def take_out(optimizer: Optimizer, parameter: Tensor) -> None:
+    """Take a parameter out of an optimizer, and a group of its own with it; its state stays."""
+    groups = optimizer.param_groups
+    for group in groups:
+        group["params"] = [one for one in group["params"] if one is not parameter]
+    groups[:] = [group for group in groups if group["params"] or "lr_scale" not in group]

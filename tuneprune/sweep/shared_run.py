@@ -141,6 +141,8 @@ class SharedSteering:
         self.unpublished += published is None
 
     def goes_on(self, event: Event) -> bool:
+        if not event.outcome:
+            return True
         trial = self._trial
         before = self.history
         self.history = before.after(event.outcome)

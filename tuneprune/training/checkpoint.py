@@ -32,6 +32,7 @@ from tuneprune.structure.groups import Allocation, allocation_of
 VERSION = 3
 HOOK_TENSORS = "hook.safetensors"
 _NAMED_CHECKPOINTS = 4
+_OUTPUT_OF_A_SUBNET = r"networks\.outputs\.\d+\.weight"
 _NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\w+")
 
 
@@ -288,6 +289,9 @@ def load_model_tensors(checkpoint: Checkpoint) -> SpeechModel:
     tensors = _load(checkpoint.path / "model.safetensors")
     if "gates.logits" in tensors:  # taken while learnable scores were trained
         model.gates = GroupGates(len(tensors["gates.logits"]))
+    if outputs := [name for name in tensors if re.fullmatch(_OUTPUT_OF_A_SUBNET, name)]:
+        scores = tensors.get("networks.scores")
+        model.open_networks(len(outputs), scores=scores, seed=checkpoint.config.seed)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:

@@ -1,21 +1,25 @@
 """Decode a split and count its errors; the work is shared by the ranks."""
 
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
+from statistics import fmean
 
 import numpy as np
 import torch
 from torch import distributed
 
-from tuneprune.adaptation import Masking
+from tuneprune.adaptation import NOTHING_MASKED, Masking, Networks
 from tuneprune.config import RunConfig
 from tuneprune.data.batching import eval_batches
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
 from tuneprune.models.speech_model import SpeechModel
+from tuneprune.structure.routes import Route
 from tuneprune.training.batches import collate
 from tuneprune.training.context import RunContext
 from tuneprune.training.languages import LanguageErrors, errors_by_language
@@ -34,7 +38,8 @@ class Evaluation:
     """What a model makes of a split. ``loss`` is nats a frame over utterances that fit.
 
     ``eval_s`` is wall time, ``audio_s`` how long the utterances last. ``by_language`` holds the
-    errors of each language of the split.
+    errors of each language of the split. ``subnet`` is how many modules the network keeps that
+    was evaluated; None: the model itself.
     """
 
     split: str
@@ -46,11 +51,22 @@ class Evaluation:
     cer: float
     eval_s: float
     audio_s: float
+    subnet: int | None = None
 
     @property
     def real_time_factor(self) -> float:
         """Return seconds of recognition for a second of audio."""
         return self.eval_s / self.audio_s
+
+
+def mean_subnet_wer(subnets: Sequence[Evaluation]) -> float:
+    """Return the mean of the subnets' word error rates; NaN if there are none."""
+    return fmean(one.wer for one in subnets) if subnets else math.nan
+
+
+def mean_subnet_cer(subnets: Sequence[Evaluation]) -> float:
+    """Return the mean of the subnets' character error rates; NaN if there are none."""
+    return fmean(one.cer for one in subnets) if subnets else math.nan
 
 
 class Evaluator:
@@ -67,7 +83,6 @@ class Evaluator:
         self._frames = store.num_frames(split.ids, 1.0)
         self._fits = utterances_fit(config.model, self._frames, self._encoded)
 
-    @torch.inference_mode()
     def evaluate(self, model: SpeechModel, context: RunContext, masking: Masking) -> Evaluation:
         """Decode this split; every rank returns the same whole result.
 
@@ -76,22 +91,49 @@ class Evaluator:
             context: rank and device.
             masking: of its weights; a batch is of one language where they differ with that.
         """
+        return self._evaluate(model, context, masking, ())[0]
+
+    def evaluate_subnets(
+        self, model: SpeechModel, context: RunContext, networks: Networks
+    ) -> tuple[Evaluation, ...]:
+        """Decode this split with each subnet of a model, if it has any; likewise.
+
+        They share what they have in common, so ``eval_s`` is of all of them.
+        """
+        if not networks.subnets:
+            return ()
+        found = self._evaluate(model, context, NOTHING_MASKED, networks.subnets)
+        return tuple(
+            replace(one, subnet=size) for one, size in zip(found, networks.sizes, strict=True)
+        )
+
+    @torch.inference_mode()
+    def _evaluate(
+        self,
+        model: SpeechModel,
+        context: RunContext,
+        masking: Masking,
+        routes: Sequence[Route],
+    ) -> list[Evaluation]:
         began = time.perf_counter()
         was_training = model.training
         model.eval()
-        mine: dict[int, str] = {}
-        loss_sum, loss_frames = 0.0, 0
+        mine = [_Part() for _ in routes or (None,)]
         batches = self._batches(by_language=masking.is_per_language)
         mine_by_language = groupby(batches[context.rank :: context.world_size], key=itemgetter(0))
         for language, group in mine_by_language:
             with masking.weights(language):
                 for _, indices in group:
-                    texts, loss, frames = self._decode(model, indices, context.device)
-                    mine.update(zip(indices.tolist(), texts, strict=True))
-                    loss_sum, loss_frames = loss_sum + loss, loss_frames + frames
+                    self._decode(model, indices, context.device, routes, mine)
         model.train(was_training)
-        gathered = _gather((mine, loss_sum, loss_frames), context.world_size)
-        texts_by_index = {i: text for texts, _, _ in gathered for i, text in texts.items()}
+        gathered = _gather(mine, context.world_size)
+        return [
+            self._scored([parts[place] for parts in gathered], began) for place in range(len(mine))
+        ]
+
+    def _scored(self, parts: Sequence["_Part"], began: float) -> Evaluation:
+        """Return the result of one network, of the parts of all ranks."""
+        texts_by_index = {i: text for part in parts for i, text in part.texts.items()}
         hypotheses = tuple(texts_by_index[i] for i in range(len(self._split.ids)))
         errors = tuple(score_utterances(self._split.texts, hypotheses))
         return Evaluation(
@@ -99,7 +141,7 @@ class Evaluator:
             hypotheses=hypotheses,
             errors=errors,
             by_language=errors_by_language(errors, self._split.languages),
-            loss=sum(part[1] for part in gathered) / max(sum(part[2] for part in gathered), 1),
+            loss=sum(part.loss for part in parts) / max(sum(part.frames for part in parts), 1),
             wer=word_error_rate(errors),
             cer=character_error_rate(errors),
             eval_s=time.perf_counter() - began,
@@ -123,26 +165,41 @@ class Evaluator:
         ]
 
     def _decode(
-        self, model: SpeechModel, indices: np.ndarray, device: torch.device
-    ) -> tuple[list[str], float, int]:
+        self,
+        model: SpeechModel,
+        indices: np.ndarray,
+        device: torch.device,
+        routes: Sequence[Route],
+        found: Sequence["_Part"],
+    ) -> None:
+        """Add to ``found`` what each network makes of a batch; without routes, the model."""
         batch = collate(
             [self._store.get(self._split.ids[i], 1.0) for i in indices],
             [self._encoded[i] for i in indices],
         )
-        with autocast(device, self._config.training.precision):
-            encoded, frames_B = encode(model, batch, device)
-            texts = [self._labels.decode(found) for found in model.decode(encoded, frames_B)]
-            losses_B = losses(model, batch, encoded, frames_B)
         fits = torch.from_numpy(self._fits[indices])
-        return texts, float(losses_B.cpu()[fits].sum()), int(frames_B.cpu()[fits].sum())
+        with autocast(device, self._config.training.precision):
+            encoded, frames_B = encode(model, batch, device, routes)
+            for part, one in zip(found, encoded, strict=True):
+                texts = [self._labels.decode(labels) for labels in model.decode(one, frames_B)]
+                part.texts.update(zip(indices.tolist(), texts, strict=True))
+                losses_B = losses(model, batch, one, frames_B)
+                part.loss += float(losses_B.cpu()[fits].sum())
+                part.frames += int(frames_B.cpu()[fits].sum())
 
 
-Part = tuple[dict[int, str], float, int]
+@dataclass(slots=True)
+class _Part:
+    """What one network makes of a rank's share: texts by place, loss and frames of those that fit."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    loss: float = 0.0
+    frames: int = 0
 
 
-def _gather(part: Part, world_size: int) -> list[Part]:
+def _gather(parts: list[_Part], world_size: int) -> list[list[_Part]]:
     if world_size == 1:
-        return [part]
-    parts: list[Part] = [part] * world_size
-    distributed.all_gather_object(parts, part)
-    return parts
+        return [parts]
+    gathered = [parts] * world_size
+    distributed.all_gather_object(gathered, parts)
+    return gathered

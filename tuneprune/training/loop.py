@@ -7,11 +7,18 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
 
-from tuneprune.adaptation import AdaptationEvent, build_hook, masking_of
+from tuneprune.adaptation import (
+    AdaptationEvent,
+    build_hook,
+    masking_of,
+    networks_of,
+    prepare_model,
+)
 from tuneprune.config import RunConfig
 from tuneprune.models.build import build_model
 from tuneprune.models.frontend import multiply_adds_per_s
@@ -29,7 +36,7 @@ from tuneprune.training.checkpoint import (
     write_checkpoint,
 )
 from tuneprune.training.context import RunContext
-from tuneprune.training.evaluate import Evaluator
+from tuneprune.training.evaluate import Evaluator, mean_subnet_cer, mean_subnet_wer
 from tuneprune.training.initial_masks import initial_masks
 from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
@@ -75,14 +82,20 @@ class Meter:
 
 @dataclass(kw_only=True, slots=True)
 class Best:
-    """The evaluation of the present architecture with the lowest dev WER; of equals, the first."""
+    """The evaluation of the present architecture with the lowest dev WER; of equals, the first.
+
+    Where there are subnets, it is the one with the lowest mean over the model and all of them.
+    """
 
     step: int = 0
+    mean_wer: float = math.inf
     wer: float = math.inf
     cer: float = math.inf
     language_wer: float = math.inf
     language_cer: float = math.inf
     real_time_factor: float = math.inf
+    subnets_wer: float = math.inf
+    subnets_cer: float = math.inf
     masked_params: int = 0
 
 
@@ -128,6 +141,7 @@ class TrainingLoop:
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
         self.total_steps = self.batches.total_steps
         self.model = _initial_model(config, prepared, start).to(context.device)
+        prepare_model(config.adaptation, self.model, total_steps=self.total_steps, seed=config.seed)
         self.optimizer = build_optimizer(self.model, config.optim)
         self.hook = build_hook(
             config.adaptation,
@@ -140,6 +154,7 @@ class TrainingLoop:
             masks=initial_masks(config, self.model, resumed=start),
         )
         self.masking = masking_of(self.hook)
+        self.networks = networks_of(self.hook)
         self.step = 0
         self.best = Best()
         self.diverged = False
@@ -204,6 +219,8 @@ class TrainingLoop:
                 encoder_frames=self.batches.encoder_frames(plan),
                 device=context.device,
                 precision=config.training.precision,
+                routes=lambda: self.networks.routes(self.step),
+                penalty=self._penalty(),
             )
         loss = sum_over_ranks(part, context.world_size)
         if context.world_size > 1:
@@ -223,6 +240,11 @@ class TrainingLoop:
         self._last_loss = loss
         self._record_step(plan, loss, rate, grad_norm)
         return True
+
+    def _penalty(self) -> torch.Tensor | None:
+        """Return this rank's part of what the method adds to the loss."""
+        penalty = self.networks.penalty(self.step)
+        return None if penalty is None else penalty / self._context.world_size
 
     def _update(self, rate: float, grad_norm: torch.Tensor) -> None:
         limit = self._config.optim.clip_grad_norm
@@ -274,7 +296,7 @@ class TrainingLoop:
         share_buffers(self.model, self._context.world_size)  # an event may keep a copy of them
         event = self.hook.apply(plan, self.step)
         self._events = event.event + 1
-        if event.disturbs:
+        if event.renews_best:
             self.best = Best()
         self._recorder.event(
             event,
@@ -282,6 +304,7 @@ class TrainingLoop:
             event_s=time.perf_counter() - began,
             multiply_adds_per_s_before=macs_before,
             multiply_adds_per_s_after=self.multiply_adds_per_s(),
+            per_s=lambda macs: multiply_adds_per_s(macs, self._config.features),
         )
         if isinstance(event, AdaptationEvent):
             self._recorder.allocation(self.step, self.model.prunable_modules())
@@ -316,15 +339,21 @@ class TrainingLoop:
     def _evaluate(self, progress: TrainingProgress) -> None:
         share_buffers(self.model, self._context.world_size)
         result = self._dev.evaluate(self.model, self._context, self.masking)
-        self._recorder.evaluation(self.step, self.epochs_at(self.step), result)
-        if result.wer < self.best.wer:
+        subnets = self._dev.evaluate_subnets(self.model, self._context, self.networks)
+        for one in (result, *subnets):
+            self._recorder.evaluation(self.step, self.epochs_at(self.step), one)
+        mean = fmean(one.wer for one in (result, *subnets))
+        if mean < self.best.mean_wer:
             self.best = Best(
                 step=self.step,
+                mean_wer=mean,
                 wer=result.wer,
                 cer=result.cer,
                 language_wer=mean_wer(result.by_language),
                 language_cer=mean_cer(result.by_language),
                 real_time_factor=result.real_time_factor,
+                subnets_wer=mean_subnet_wer(subnets),
+                subnets_cer=mean_subnet_cer(subnets),
                 masked_params=self.masking.masked_params,
             )
             self._save("best", with_optimizer=False)

@@ -127,7 +127,8 @@ class Recogniser:
         device = next(self.model.parameters()).device
         batch = collate(features, [[]] * len(features))
         with autocast(device, self.config.training.precision):
-            found = self.model.decode(*encode(self.model, batch, device))
+            (encoded,), frames_B = encode(self.model, batch, device)
+            found = self.model.decode(encoded, frames_B)
         return map(self.labels.decode, found)
 
 
@@ -183,7 +184,9 @@ def _loaded(path: Path) -> tuple[SpeechModel, Masking, LabelSet, RunConfig]:
 
 
 def ungated_model(held: Checkpoint) -> SpeechModel:
-    """Return the model of a checkpoint; gates that were being learned are folded into its weights.
+    """Return the model of a checkpoint by itself, without what it has for subnets.
+
+    Gates that were being learned are folded into its weights.
 
     Raises:
         CheckpointError: its tensors can not be read.
@@ -192,6 +195,7 @@ def ungated_model(held: Checkpoint) -> SpeechModel:
     if model.gates is not None:
         fold_gates_(model, model.prunable_modules(), model.gates().detach())
         model.gates = None
+    model.networks = None
     return model
 
 

@@ -1,10 +1,10 @@
 """From what happens in a run to rows of the results tables. Only rank 0 has a writer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tuneprune.adaptation import AdaptationEvent, Event, GroupFate, MaskEvent
+from tuneprune.adaptation import AdaptationEvent, Event, GroupFate, MaskEvent, SupernetEvent
 from tuneprune.data.corpus import Split
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.groups import PrunableModule
@@ -23,11 +23,16 @@ class Recorder:
         self._add("steps", step, columns)
 
     def evaluation(self, step: int, epoch: float, result: Evaluation) -> None:
-        """Write the row of a split, and where it has several languages a row for each."""
-        known = {"split": result.split, "epoch": epoch}
-        whole = {"wer": result.wer, "cer": result.cer, "loss": result.loss, "eval_s": result.eval_s}
+        """Write the row of a split, and where it has several languages a row for each.
+
+        Of a subnet there is one row, without the time that all subnets took together.
+        """
+        known = {"split": result.split, "epoch": epoch, "subnet": result.subnet}
+        is_model = result.subnet is None
+        eval_s = result.eval_s if is_model else None
+        whole = {"wer": result.wer, "cer": result.cer, "loss": result.loss, "eval_s": eval_s}
         self._add("evaluations", step, known | whole | _word_counts(sum_errors(result.errors)))
-        for one in result.by_language if len(result.by_language) > 1 else ():
+        for one in result.by_language if is_model and len(result.by_language) > 1 else ():
             rates = {"language": one.language, "wer": one.wer, "cer": one.cer}
             self._add("evaluations", step, known | rates | _word_counts(one.errors))
         self.flush()
@@ -41,6 +46,7 @@ class Recorder:
                 step,
                 {
                     "split": result.split,
+                    "subnet": result.subnet,
                     "utterance_id": split.ids[index],
                     "speaker": split.speakers[index],
                     "language": split.languages[index],
@@ -77,6 +83,7 @@ class Recorder:
         event_s: float,
         multiply_adds_per_s_before: int,
         multiply_adds_per_s_after: int,
+        per_s: Callable[[int], int],
     ) -> None:
         """Write the row of an event, and what it has decided by or made.
 
@@ -86,6 +93,7 @@ class Recorder:
             event_s: wall time.
             multiply_adds_per_s_before: cost of the model, for a second of audio.
             multiply_adds_per_s_after: likewise.
+            per_s: from multiply-adds for an encoder frame to those for a second of audio.
         """
         known = {
             "event": event.event,
@@ -95,14 +103,20 @@ class Recorder:
             "event_s": event_s,
             "plan_fingerprint": event.plan.fingerprint(),
         }
-        assert isinstance(event, AdaptationEvent | MaskEvent)
-        own = _of_masks(event) if isinstance(event, MaskEvent) else _of_groups(event)
+        assert isinstance(event, AdaptationEvent | MaskEvent | SupernetEvent)
+        own = _own_columns(event)
         counts = ("dropped_params", "grown_params", "params_before", "params_after")
         both = {name: getattr(event, name) for name in ("method", "scorer", *counts)}
         self._add("adaptations", event.step, known | both | own)
         if isinstance(event, MaskEvent):
             for row in event.rows:
                 self._add("masks", event.step, {"event": event.event, **asdict(row)})
+        elif isinstance(event, SupernetEvent):
+            for one in event.rows:
+                columns = asdict(one)
+                macs = per_s(columns.pop("frame_macs"))
+                known = {"event": event.event, "multiply_adds_per_s": macs}
+                self._add("subnets", event.step, known | columns)
         else:
             self._scores(event, event.scorer, event.groups, applied=True)
             for scorer, groups in event.watched.items():
@@ -142,6 +156,21 @@ class Recorder:
     def _add(self, table: str, step: int, columns: Mapping[str, Any]) -> None:
         if self._writer is not None:
             self._writer.add(table, step=step, **columns)
+
+
+def _own_columns(event: AdaptationEvent | MaskEvent | SupernetEvent) -> dict[str, Any]:
+    if isinstance(event, MaskEvent):
+        return _of_masks(event)
+    return _of_subnets(event) if isinstance(event, SupernetEvent) else _of_groups(event)
+
+
+def _of_subnets(event: SupernetEvent) -> dict[str, Any]:
+    return {
+        "decision": event.plan.decision,
+        "sparsity": 1 - event.plan.sizes[-1] / len(event.plan.ranking),
+        "dropped_groups": event.dropped_modules,
+        "grown_groups": event.grown_modules,
+    }
 
 
 def _of_groups(event: AdaptationEvent) -> dict[str, Any]:

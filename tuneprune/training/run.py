@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,12 @@ from tuneprune.training.checkpoint import (
     read_checkpoint,
 )
 from tuneprune.training.context import RunContext
-from tuneprune.training.evaluate import Evaluation, Evaluator
+from tuneprune.training.evaluate import (
+    Evaluation,
+    Evaluator,
+    mean_subnet_cer,
+    mean_subnet_wer,
+)
 from tuneprune.training.initial_masks import masking_in
 from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.loop import TrainingLoop
@@ -83,10 +89,10 @@ def train(
             bar.say(f"no training utterance is of {untrained}, which dev or test has")
         loop.run(bar)
     finished = _status(loop) == "finished"
-    test = _test(config, prepared, context, recorder, loop) if finished else None
+    tested = _test(config, prepared, context, recorder, loop) if finished else []
     recorder.flush()
     train_s = time.perf_counter() - ready
-    summary = _summary(loop, test, prepared, setup_s=ready - began, train_s=train_s)
+    summary = _summary(loop, tested, prepared, setup_s=ready - began, train_s=train_s)
     if context.rank == 0 and not loop.paused:
         steering.ended(summary)
     return summary
@@ -94,14 +100,23 @@ def train(
 
 def _summary(
     loop: TrainingLoop,
-    test: Evaluation | None,
+    tested: Sequence[Evaluation],
     prepared: Prepared,
     *,
     setup_s: float,
     train_s: float,
 ) -> RunSummary:
-    """Return how a run has ended; without ``test``, it has not finished."""
-    finished, found = test is not None, loop.best
+    """Return how a run has ended.
+
+    Args:
+        loop: at its end.
+        tested: the test split by the model and by each subnet; nothing if it has not finished.
+        prepared: its corpus.
+        setup_s: wall time before the first step.
+        train_s: wall time since then.
+    """
+    finished, found = bool(tested), loop.best
+    test, subnets = (tested[0], tested[1:]) if tested else (None, [])
     best = loop.checkpoints / checkpoint_name("best", found.step)
     return RunSummary(
         status=_status(loop),
@@ -116,7 +131,11 @@ def _summary(
         dev_language_cer=found.language_cer if finished else math.nan,
         test_language_wer=mean_wer(test.by_language) if test else math.nan,
         test_language_cer=mean_cer(test.by_language) if test else math.nan,
-        params=sum(p.numel() for p in loop.model.parameters()) - found.masked_params,
+        dev_subnets_wer=found.subnets_wer if finished else math.nan,
+        dev_subnets_cer=found.subnets_cer if finished else math.nan,
+        test_subnets_wer=mean_subnet_wer(subnets),
+        test_subnets_cer=mean_subnet_cer(subnets),
+        params=loop.model.num_params() - found.masked_params,
         prunable_params=prunable_params(loop.model.prunable_modules()),
         multiply_adds_per_s=loop.multiply_adds_per_s(),
         real_time_factor=found.real_time_factor if finished else math.nan,
@@ -173,18 +192,25 @@ def _test(
     context: RunContext,
     recorder: Recorder,
     loop: TrainingLoop,
-) -> Evaluation:
-    """Evaluate the best weights on the test split, and keep every utterance of dev and test."""
+) -> list[Evaluation]:
+    """Evaluate the best weights on dev and test, and keep every utterance.
+
+    Returns:
+        The test split by the model, then by each of its subnets.
+    """
     if context.world_size > 1:
         torch.distributed.barrier()  # rank 0 may still be writing the last checkpoint
     # The last step is always evaluated, so there is a best one.
     checkpoint = read_checkpoint(loop.checkpoints / checkpoint_name("best", loop.best.step))
     model = load_model_tensors(checkpoint).to(context.device)
     masking = masking_in(checkpoint, model)
+    results: list[Evaluation] = []
     for split in (prepared.dev, prepared.test):
         evaluator = Evaluator(split, prepared.labels, prepared.features, config)
-        result = evaluator.evaluate(model, context, masking)
-        if split is prepared.test:
-            recorder.evaluation(checkpoint.step, loop.epochs_at(checkpoint.step), result)
-        recorder.utterances(checkpoint.step, split, result)
-    return result
+        results = [evaluator.evaluate(model, context, masking)]
+        results += evaluator.evaluate_subnets(model, context, loop.networks)
+        for result in results:
+            if split is prepared.test:
+                recorder.evaluation(checkpoint.step, loop.epochs_at(checkpoint.step), result)
+            recorder.utterances(checkpoint.step, split, result)
+    return results

@@ -3,13 +3,14 @@
 Legend: B batch, U encoder frames, X whatever the model's output works from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tuneprune.models.speech_model import SpeechModel
+from tuneprune.structure.routes import Route
 from tuneprune.training.batches import Batch
 
 
@@ -38,10 +39,18 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def encode(model: SpeechModel, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what the model's output works from [B, U, X] and encoder frames [B]."""
-    encoded_BUX, frames_B = model(batch.features_BTF.to(device), batch.num_frames_B.to(device))
-    return encoded_BUX, frames_B
+def encode(
+    model: SpeechModel, batch: Batch, device: torch.device, routes: Sequence[Route] = ()
+) -> tuple[list[Tensor], Tensor]:
+    """Return what the output of each network works from [B, U, X], and encoder frames [B].
+
+    Without routes, there is one network: the model by itself.
+    """
+    features_BTF, num_frames_B = batch.features_BTF.to(device), batch.num_frames_B.to(device)
+    if routes:
+        return model.forward_routes(features_BTF, num_frames_B, routes)
+    encoded_BUX, frames_B = model(features_BTF, num_frames_B)
+    return [encoded_BUX], frames_B
 
 
 def losses(model: SpeechModel, batch: Batch, encoded_BUX: Tensor, frames_B: Tensor) -> Tensor:
@@ -57,17 +66,36 @@ def backward(
     encoder_frames: int,
     device: torch.device,
     precision: str,
+    routes: Callable[[], Sequence[Route]] = tuple,
+    penalty: Tensor | None = None,
 ) -> Tensor:
     """Leave in ``.grad`` this rank's part of the gradient; return its part of the loss.
 
     The loss is that of all utterances over the ``encoder_frames`` of the global batch, in nats a
     frame. Parts add up to loss and gradient of the global batch, however it is shared out.
+
+    Args:
+        model: in training mode.
+        batches: this rank's micro-batches.
+        encoder_frames: of all micro-batches of all ranks.
+        device: where the model is.
+        precision: as of `autocast`.
+        routes: the networks to be trained, asked for once a micro-batch; the gradient is of the
+            sum of their weighted losses, and what is returned is the loss of the first, the model.
+            Without any, it is the model by itself.
+        penalty: this rank's part of what is added to the loss.
     """
     total = torch.zeros((), device=device)
     for batch in batches:
+        trained = routes()
         with autocast(device, precision):
-            loss_B = losses(model, batch, *encode(model, batch, device))
-        loss = batch.weight * loss_B.sum() / encoder_frames
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+            encoded, frames_B = encode(model, batch, device, trained)
+            losses_B = [losses(model, batch, one_BUX, frames_B) for one_BUX in encoded]
+        parts = [batch.weight * one_B.sum() / encoder_frames for one_B in losses_B]
+        weights = [route.weight for route in trained] or [1.0]
+        weighted = [weight * part for weight, part in zip(weights, parts, strict=True)]
+        torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
+        total += parts[0].detach()
+    if penalty is not None:
+        penalty.backward()  # type: ignore[no-untyped-call]
     return total

@@ -11,7 +11,8 @@ class RunSummary:
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
     measured with the weights of that step. ``*_language_*`` are means over the languages of the
-    split, in which each counts alike; NaN also in summaries older than they are.
+    split, in which each counts alike, and ``*_subnets_*`` over the subnets of a supernet; NaN also
+    in summaries older than they are, and where there are no subnets.
     ``multiply_adds_per_s`` is the cost of the model as it is at the end, for a second of audio.
     ``real_time_factor`` is the wall time of the best evaluation for a second of its audio; it
     belongs to the machine, and is NaN like error rates.
@@ -44,3 +45,7 @@ class RunSummary:
     dev_language_cer: float = math.nan
     test_language_wer: float = math.nan
     test_language_cer: float = math.nan
+    dev_subnets_wer: float = math.nan
+    dev_subnets_cer: float = math.nan
+    test_subnets_wer: float = math.nan
+    test_subnets_cer: float = math.nan

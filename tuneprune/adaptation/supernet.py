@@ -1,0 +1,354 @@
+"""Supernets: one training run, encoders of several sizes (Xu et al., arXiv 2407.18930).
+
+Step 1 trains the model and a subnet that shrinks, while a selector ranks the modules. At the
+switch the ranking is fixed. Step 2 trains the model, its smallest subnet and another one at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tuneprune.adaptation.events import hash_outcome
+from tuneprune.adaptation.observing import NOTHING_MORE, Watch, Watching
+from tuneprune.adaptation.selectors import SelectionTask, build_selector
+from tuneprune.adaptation.supernet_event import (
+    SubnetDecision,
+    SupernetEvent,
+    SupernetPlan,
+    subnet_rows,
+)
+from tuneprune.adaptation.supernet_routes import SupernetRoutes
+from tuneprune.adaptation.supernet_times import supernet_times
+from tuneprune.config import SupernetConfig
+from tuneprune.errors import CheckpointError, ConfigError, StructureError
+from tuneprune.structure.groups import PrunableModule, tensors_of
+from tuneprune.structure.optimizer_state import set_apart
+from tuneprune.structure.routes import Route, Routed
+from tuneprune.structure.subnets import (
+    budgets_of,
+    module_costs,
+    shrinking_budgets,
+    within_budget,
+)
+
+
+class Supernet:
+    """The hook of one run.
+
+    Args:
+        model: whose modules are left out; its networks must be open, see `open_supernet`.
+        optimizer: of its parameters.
+        config: settings of the method.
+        total_steps: optimizer steps of the run.
+        seed: of whatever is drawn.
+        watch: scores that it takes for other runs.
+
+    Raises:
+        ConfigError, StructureError: settings that do not suit model or run.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        config: SupernetConfig,
+        *,
+        total_steps: int,
+        seed: int,
+        watch: Watch = NOTHING_MORE,
+    ) -> None:
+        self._config, self._model, self._optimizer, self._seed = config, model, optimizer, seed
+        modules = _routed(model).prunable_modules()
+        self._task = selection_task(config, modules, total_steps=total_steps, seed=seed)
+        self._routes = SupernetRoutes(config, modules)
+        self._selector = build_selector(self._task)
+        self._times = self._task.times
+        self._budgets = budgets_of(config.subnets, self._task.costs, config.budget)
+        if self._scores is not None:
+            set_apart(optimizer, self._scores, lr_scale=config.selector.score_lr_scale)
+        self._ranking: tuple[str, ...] = ()
+        self._subnets: tuple[tuple[str, ...], ...] = ()  # before the switch, the one of step 1
+        self._switched = False
+        self._num_events = 0
+        self._decided = -1  # the step of the last event
+        self._watching = Watching(model, watch) if watch.observations else None
+
+    @property
+    def subnets(self) -> tuple[Route, ...]:
+        """The subnets to be evaluated beside the model, from large to small; none in step 1."""
+        if not self._switched:
+            return ()
+        return tuple(
+            self._routes.subnet(names, output=place) for place, names in enumerate(self._subnets)
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Modules that each of ``subnets`` keeps."""
+        return tuple(len(names) for names in self._subnets) if self._switched else ()
+
+    def routes(self, step: int) -> tuple[Route, ...]:
+        """Return the networks of the step after ``step`` finished ones; the model is the first.
+
+        With gates, they are good for one backward pass.
+        """
+        if self._switched:
+            return self._joint_routes(step)
+        return self._routes.selection(self._selector.gates(self._scores, step, self._ranking))
+
+    def penalty(self, step: int) -> Tensor | None:
+        """Return what is added to the loss of a step beside its networks, if anything."""
+        return None if self._switched else self._selector.penalty(self._scores, step)
+
+    def observe(self, step: int) -> None:
+        """Take the scores that other runs will ask for."""
+        if self._watching is not None:
+            self._watching.observe(step)
+
+    def propose(self, step: int) -> SupernetPlan | None:
+        """Return what is due after ``step`` finished steps, if anything is."""
+        decision = self._due(step)
+        if self._switched or step <= self._decided or decision is None:
+            return None
+        ranking = self._selector.ranking(self._scores, self._sizes_of_weights())
+        if decision == "switch":
+            budgets = self._budgets
+        elif decision == "zero_out":  # of the iteration that has ended
+            budgets = (self._task.budgets[self._times.iteration(step) - 1],)
+        else:
+            budgets = (self._task.budget(step),)
+        costs = self._task.costs
+        return SupernetPlan(
+            decision=decision,
+            ranking=ranking,
+            subnets=tuple(within_budget(ranking, costs, budget) for budget in budgets),
+            gates=self._selector.shown_gates(self._scores, max(step - 1, 0)),
+        )
+
+    def apply(self, plan: SupernetPlan, step: int) -> SupernetEvent:
+        """Go by the new ranking; at the switch, fix it."""
+        before = self._subnets[-1] if self._subnets else tuple(self._task.costs)
+        self._ranking, self._subnets = plan.ranking, plan.subnets
+        if plan.decision == "zero_out":
+            self._close(plan.subnets[0])
+        if plan.decision == "switch":
+            self._switch()
+        event = self._event(plan, before, step)
+        self._num_events += 1
+        self._decided = step
+        return event
+
+    def lr_factor(self, step: int) -> float:
+        return 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is known beside scores and output layers, as JSON can hold it."""
+        watched = self._watching.state_dict()["observed"] if self._watching else {}
+        return {
+            "method": self._config.method,
+            "events": self._num_events,
+            "decided": self._decided,
+            "ranking": list(self._ranking) or None,
+            "subnets": [list(names) for names in self._subnets],
+            "switched": self._switched,
+            "sizes": list(self.sizes) or None,
+            "observed": watched,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a ``state_dict``.
+
+        Raises:
+            CheckpointError: the state is of another method.
+        """
+        found = state.get("method")
+        if found != self._config.method:
+            raise CheckpointError("adaptation.method", found, f"must be '{self._config.method}'")
+        if self._watching is not None:
+            self._watching.load_state_dict(state)
+        self._num_events = int(state["events"])
+        self._decided = int(state["decided"])
+        self._ranking = tuple(state["ranking"] or ())
+        self._subnets = tuple(tuple(names) for names in state["subnets"])
+        if state["switched"]:
+            self._fix_scores()
+
+    @property
+    def _scores(self) -> nn.Parameter | None:
+        scores: nn.Parameter | None = _routed(self._model).networks.scores
+        return scores
+
+    def _due(self, step: int) -> SubnetDecision | None:
+        """Return what is decided after ``step`` finished steps."""
+        if step == self._times.switch:
+            return "switch"
+        if self._selector.closes_gates:
+            return "zero_out" if step in self._times.ends else None
+        return "shrink" if self._selector.shrinks and step in self._times.starts else None
+
+    def _joint_routes(self, step: int) -> tuple[Route, ...]:
+        config, last = self._config, len(self._subnets) - 1
+        subnets = self.subnets
+        others = subnets[:last]
+        if config.networks_per_step == "sandwich" and others:
+            others = (others[self._task.draws("subnet", step).integers(last)],)
+        model = self._routes.model(subnets[last].keeps, config.joint_layer_dropout)
+        return (model, *others, subnets[last])
+
+    def _sizes_of_weights(self) -> dict[str, float]:
+        """Return the mean size of a weight of each module, biases and norms left out."""
+        tensors = tensors_of(self._model)
+        sizes: dict[str, float] = {}
+        for name in self._task.costs:
+            weights = [t for n, t in tensors.items() if n.startswith(f"{name}.") and t.ndim > 1]
+            total = sum(t.detach().double().abs().sum().item() for t in weights)
+            sizes[name] = total / sum(t.numel() for t in weights)
+        return sizes
+
+    @torch.no_grad()
+    def _close(self, kept: Sequence[str]) -> None:
+        """Close the gates of all modules but those that are kept."""
+        scores = self._scores
+        assert scores is not None, "only learned gates are closed"
+        closed = [name not in kept for name in self._task.costs]
+        mask = torch.tensor(closed, device=scores.device)
+        scores.masked_fill_(mask, self._config.selector.zero_value)
+
+    @torch.no_grad()
+    def _switch(self) -> None:
+        """Begin step 2: other subnets begin with the output layer that step 1 has trained."""
+        self._fix_scores()
+        if not self._times.switch:
+            return
+        *others, trained = _routed(self._model).networks.outputs
+        for one in others:
+            one.load_state_dict(trained.state_dict())
+
+    def _fix_scores(self) -> None:
+        self._switched = True
+        if self._scores is not None:
+            self._scores.requires_grad_(False)
+            self._scores.grad = None
+
+    def _event(self, plan: SupernetPlan, before: Sequence[str], step: int) -> SupernetEvent:
+        modules = _routed(self._model).prunable_modules()
+        params = {module.name: module.params for module in modules}
+        rest = self._params() - sum(params.values())
+        after = plan.subnets[-1]
+        dropped, grown = set(before) - set(after), set(after) - set(before)
+        settings = self._config.model_dump(mode="json")
+        return SupernetEvent(
+            event=self._num_events,
+            step=step,
+            method=self._config.method,
+            scorer=self._config.selector.kind,
+            plan=plan,
+            dropped_params=sum(params[name] for name in dropped),
+            grown_params=sum(params[name] for name in grown),
+            params_before=rest + sum(params[name] for name in before),
+            params_after=rest + sum(params[name] for name in after),
+            dropped_modules=len(dropped),
+            grown_modules=len(grown),
+            rows=subnet_rows(plan, modules),
+            outcome=hash_outcome([step, plan.fingerprint(), settings])
+            if plan.decision == "switch"
+            else "",
+        )
+
+    def _params(self) -> int:
+        networks: nn.Module = _routed(self._model).networks
+        beside = sum(p.numel() for p in networks.parameters())
+        return sum(p.numel() for p in self._model.parameters()) - beside
+
+
+def selection_task(
+    config: SupernetConfig,
+    modules: Sequence[PrunableModule],
+    *,
+    total_steps: int,
+    seed: int,
+) -> SelectionTask:
+    """Return what the selector of a run is told.
+
+    Args:
+        config: settings of the method.
+        modules: of the model.
+        total_steps: optimizer steps of the run.
+        seed: of whatever is drawn.
+
+    Raises:
+        ConfigError, StructureError: settings that do not suit model or run.
+    """
+    costs = module_costs(modules, config.budget)
+    smallest = budgets_of(config.subnets, costs, config.budget)[-1]
+    times = supernet_times(config, total_steps)
+    return SelectionTask(
+        config=config.selector,
+        costs=costs,
+        budgets=shrinking_budgets(sum(costs.values()), smallest, len(times.ends)),
+        times=times,
+        seed=seed,
+    )
+
+
+def check_supernet(
+    config: SupernetConfig, modules: Sequence[PrunableModule], *, total_steps: int | None
+) -> None:
+    """Refuse settings that do not suit a model or a length of training.
+
+    Args:
+        config: settings of the method.
+        modules: of the model before training.
+        total_steps: optimizer steps of the run; None: not known, and times are not looked at.
+
+    Raises:
+        ConfigError: naming the setting and what would do.
+    """
+    try:
+        costs = module_costs(modules, config.budget)
+        budgets = budgets_of(config.subnets, costs, config.budget)
+    except StructureError as error:
+        raise ConfigError(error.field, error.value, error.remedy) from None
+    left_out = len(costs) - int(budgets[-1])
+    rounds = config.selector.num_iterations
+    if config.budget == "layers" and config.has_rounds and rounds > left_out:
+        remedy = f"must be at most {left_out}, the modules that the smallest subnet leaves out"
+        raise ConfigError("adaptation.selector.iterations", rounds, remedy)
+    if config.selector.kind == "early_exit":
+        _check_exits(config, modules)
+    if total_steps is not None:
+        supernet_times(config, total_steps)
+
+
+def _check_exits(config: SupernetConfig, modules: Sequence[PrunableModule]) -> None:
+    ends = [place for place, (a, b) in enumerate(pairwise(modules), 1) if a.layer != b.layer]
+    if any(int(size) not in ends for size in config.subnets):
+        shown = ", ".join(map(str, ends))
+        remedy = f"must be among {shown}: with selector.kind: early_exit subnets are whole blocks"
+        raise ConfigError("adaptation.subnets", [int(size) for size in config.subnets], remedy)
+
+
+def open_supernet(config: SupernetConfig, model: nn.Module, *, total_steps: int, seed: int) -> None:
+    """Give a model what its subnets need; a restored one has it.
+
+    Args:
+        config: settings of the method.
+        model: fresh or restored.
+        total_steps: optimizer steps of the run.
+        seed: of the run.
+    """
+    routed = _routed(model)
+    if routed.networks is None:
+        modules = routed.prunable_modules()
+        task = selection_task(config, modules, total_steps=total_steps, seed=seed)
+        scores = build_selector(task).initial_scores()
+        routed.open_networks(len(config.subnets), scores=scores, seed=seed)
+
+
+def _routed(model: nn.Module) -> Routed:
+    routed: Routed = model  # type: ignore[assignment]  # nn.Module hides its attributes
+    return routed
