@@ -382,6 +382,8 @@ _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("dev_wer", "dev_cer", "test_wer", "test_cer", "best_dev_wer"), percent),
     **dict.fromkeys(("dev_language_wer", "dev_language_cer"), percent),
     **dict.fromkeys(("test_language_wer", "test_language_cer"), percent),
+    **dict.fromkeys(("dev_subnets_wer", "dev_subnets_cer"), percent),
+    **dict.fromkeys(("test_subnets_wer", "test_subnets_cer"), percent),
     **dict.fromkeys(("wer", "cer", "wer_a", "wer_b", "probability_of_improvement"), percent),
     **dict.fromkeys(("loss", "train_loss", "loss_before", "spike_loss"), _four_digits),
     **dict.fromkeys(("grad_norm", "score", "epoch", "event_s", "eval_s"), _four_digits),

@@ -13,7 +13,7 @@ def test_a_sweep_is_exported_to_a_uri_and_queried_there(run: Run, sweep: Path) -
     there = Path("there").absolute().as_uri()
     code, out, _ = run("results", "export", "small", there)
     assert code == 0
-    assert len(out.splitlines()) == 4
+    assert len(out.splitlines()) == 5
     best = run("results", "best", there, "--format", "json")[1]
     assert best == run("results", "best", "small", "--format", "json")[1]
     assert run("results", "list", Path.cwd().as_uri(), "--format", "json")[0] == 0

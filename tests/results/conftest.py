@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from supernet_rows import write_networks
 
 from tuneprune.results.writer import TableWriter
 
@@ -154,6 +155,71 @@ def masked(tmp_path: Path) -> Path:
     write_trial(folder, "t3", dev_wer=0.2, event_step=15)
     write_masks(folder, "t1")
     write_masks(folder, "t2", shared=True)
+    return folder
+
+
+# By size: of 10 test words of u1 and of u2 and 20 of u3, how many are wrong; None: the whole model.
+TEST_ERRORS: dict[int | None, tuple[int, int, int]] = {None: (1, 1, 2), 4: (2, 1, 3), 2: (4, 3, 5)}
+SUBNET_RATES = {
+    (20, "dev", 4): 0.9, (20, "dev", 2): 0.95, (30, "dev", 4): 0.6, (30, "dev", 2): 0.8,
+    (30, "test", 4): 0.15, (30, "test", 2): 0.3,
+}  # fmt: skip
+
+
+def said(errors: tuple[int, ...]) -> tuple[tuple[str, str, int, int], ...]:
+    known = (("u1", "ann", 10), ("u2", "ann", 10), ("u3", "bob", 20))
+    return tuple((*one, count) for one, count in zip(known, errors, strict=True))
+
+
+def write_supernet(
+    root: Path,
+    trial_id: str,
+    *,
+    more_errors: int = 0,
+    seed: int = 1,
+    sweep_id: str = "s",
+    networks: dict[str, object] | None = None,
+    **options: object,
+) -> None:
+    """Write a trial of a supernet: see supernet_rows.py; ``more_errors`` in u1 of each network."""
+    by_size = {
+        size: said((errors[0] + more_errors, *errors[1:])) for size, errors in TEST_ERRORS.items()
+    }
+    write_trial(
+        root, trial_id, sweep_id=sweep_id, seed=seed, utterances=by_size[None],
+        dev_utterances=by_size[None],
+        **{"params": 1000, "multiply_adds_per_s": 10_000, "best_step": 30, "test_wer": 0.1,
+           "dev_cer": 0.25, "test_cer": 0.05, **options},
+    )  # fmt: skip
+    said_by_subnets = {(split, size): by_size[size] for split in ("dev", "test") for size in (4, 2)}
+    given = {"rates": SUBNET_RATES, "said": said_by_subnets, **(networks or {})}
+    write_networks(root, trial_id, sweep_id=sweep_id, seed=seed, **given)
+
+
+@pytest.fixture
+def supernet_writer(tmp_path: Path) -> Callable[..., None]:
+    """Write a supernet's trial of the sweep in ``tmp_path`` or a folder; see ``write_supernet``."""
+
+    def write(trial_id: str, *, folder: str = ".", **options: object) -> None:
+        write_supernet(tmp_path / folder, trial_id, **options)
+
+    return write
+
+
+@pytest.fixture
+def supernets(tmp_path: Path) -> Path:
+    """Return the sweep ``supernets``: t1 and t2 with subnets, a baseline and a plain t3."""
+    folder = tmp_path / "supernets"
+    plain = {
+        name: {"utterances": said(errors), "dev_utterances": said(errors)}
+        for name, errors in (("baseline", (1, 0, 1)), ("t3", (2, 2, 2)))
+    }
+    write_trial(folder, "baseline", dev_wer=0.45, params=1000, **plain["baseline"])
+    write_supernet(folder, "t1", settings={"adaptation.selector.kind": "simple_top_k"})
+    write_supernet(
+        folder, "t2", dev_wer=0.4, settings={"adaptation.selector.kind": "random"}, more_errors=1
+    )
+    write_trial(folder, "t3", dev_wer=0.6, event_step=15, params=700, **plain["t3"])
     return folder
 
 

@@ -93,8 +93,22 @@ ADDED_V4: dict[str, dict[str, object]] = {
         "removed_blocks": 1, "bits": bytes([0b11110000, 0b0011]),
     },
 }  # fmt: skip
+ADDED_V5: dict[str, dict[str, object]] = {
+    "trials": {
+        "dev_subnets_wer": 0.375, "dev_subnets_cer": 0.25, "test_subnets_wer": 0.5,
+        "test_subnets_cer": None,
+    },
+    # A row of a subnet has no language.
+    "evaluations": {"language": None, "subnet": 16},
+    "adaptations": {"decision": "switch", "sparsity": None, "language": None},
+    "utterances": {"subnet": 16},
+    "subnets": {
+        "event": 0, "layer": 3, "kind": "mhsa", "rank": 17, "gate": 0.75, "subnet": None,
+        "params": 1050, "multiply_adds_per_s": 42_000,
+    },
+}  # fmt: skip
 ROWS = {1: ROWS_V1}
-for _version, _added in ((2, ADDED_V2), (3, ADDED_V3), (4, ADDED_V4)):
+for _version, _added in ((2, ADDED_V2), (3, ADDED_V3), (4, ADDED_V4), (5, ADDED_V5)):
     _before = ROWS[_version - 1]
     ROWS[_version] = {
         table: {**_before.get(table, {}), **_added.get(table, {})}
@@ -136,11 +150,13 @@ def test_the_stored_sweep_of_a_version_answers_queries(version: int) -> None:
     results = open_results(GOLDEN / f"results_v{version}")
     assert results.trials()["adaptation.delta"].to_pylist() == [0.2]
     assert results.best().num_rows == (version < 3), "that of later ones violates a constraint"
-    assert results.utterances("t1", "test")["reference"].to_pylist() == ["quatre-vingt-dix été"]
+    network = "t1/16" if version > 4 else "t1"
+    assert results.utterances(network, "test")["reference"].to_pylist() == ["quatre-vingt-dix été"]
     assert results.recoveries("t1").num_rows == (version > 1)
     assert results.groups("t1", applied_only=True).num_rows == 1
     assert results.evaluations("t1").num_rows == (version < 4)
-    assert results.evaluations("t1", by_language=True).num_rows == (version > 3)
+    assert results.evaluations("t1", by_language=True).num_rows == (version == 4)
+    assert results.evaluations("t1", by_subnet=True).num_rows == (version > 4)
     assert results.warnings == []
 
 
@@ -151,8 +167,8 @@ def test_a_table_of_all_versions_is_one_table(tmp_path: Path) -> None:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(stored.read_bytes())
     files = TableFiles(tmp_path, "trials")
-    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4e9, 4e9, 4e9]
-    assert files.read()["executed_steps"].to_pylist() == [None, None, 30, 30]
+    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4e9, 4e9, 4e9, 4e9]
+    assert files.read()["executed_steps"].to_pylist() == [None, None, 30, 30, 30]
     assert files.read().schema.equals(TABLES["trials"], check_metadata=True)
 
 
@@ -175,7 +191,7 @@ def test_what_was_added_to_a_table_of_version_1_may_be_null(table: str) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_starts_with_the_keys_and_states_its_version(table: str) -> None:
     assert TABLES[table].names[:5] == ["sweep_id", "trial_id", "attempt", "seed", "step"]
-    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 4
+    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 5
     assert not any(field.nullable for field in KEY_FIELDS)
 
 

@@ -19,6 +19,7 @@ EVALUATIONS = st.fixed_dictionaries(
         "step": st.sampled_from([5, 10, 100]),
         "split": st.sampled_from(["dev", "test"]),
         "language": st.sampled_from([None, "fr", "en"]),
+        "subnet": st.sampled_from([None, 16, 2]),
         "wer": st.floats(0, 1),
         "substitutions": st.just(0),
         "deletions": st.just(0),

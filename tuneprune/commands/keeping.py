@@ -24,7 +24,9 @@ def export(
     ],
     tables: Annotated[
         str | None,
-        typer.Option(help="Default: trials,adaptations,allocations,utterances", metavar="A,B,..."),
+        typer.Option(
+            help="Default: trials,adaptations,allocations,subnets,utterances", metavar="A,B,..."
+        ),
     ] = None,
     to: Annotated[
         Neighbour | None,

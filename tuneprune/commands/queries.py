@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _Ask: TypeAlias = "Callable[[Results], Any]"
 
 _Trial = Annotated[str, typer.Argument(help="A trial.")]
+_Network = Annotated[
+    str, typer.Argument(help="A trial, or a subnet of one: t03/16 is that with 16 modules.")
+]
 _AnyTrial = Annotated[str | None, typer.Option(help="Of one trial only.")]
 
 
@@ -63,13 +66,18 @@ def evaluations(
     by_language: Annotated[
         bool, typer.Option("--by-language", help="Of each language of a split with several.")
     ] = False,
+    by_subnet: Annotated[
+        bool, typer.Option("--by-subnet", help="Of each subnet, named by the modules it keeps.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
-    """Print error rates over training."""
+    """Print error rates over training, of whole models unless --by-subnet."""
     _print_rows(
         sweep,
-        lambda results: results.evaluations(trial, split, by_language=by_language),
+        lambda results: results.evaluations(
+            trial, split, by_language=by_language, by_subnet=by_subnet
+        ),
         table_format,
         out,
     )
@@ -132,7 +140,7 @@ def allocation(
 
 def utterances(
     sweep: Sweep,
-    trial: _Trial,
+    trial: _Network,
     split: Annotated[str | None, typer.Option(help="Default: the test split")] = None,
     worst: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Only the K with most errors.")

@@ -105,8 +105,8 @@ def best(
 @app.command("compare")
 def compare(
     sweep: Sweep,
-    a: Annotated[str, typer.Argument(help="A trial.")],
-    b: Annotated[str, typer.Argument(help="The trial to compare it with.")],
+    a: Annotated[str, typer.Argument(help="A trial, or a subnet of one: t03/16.")],
+    b: Annotated[str, typer.Argument(help="The trial or subnet to compare it with.")],
     split: Annotated[
         str | None, typer.Option(help="What both recognised. Default: the test split")
     ] = None,
@@ -114,7 +114,7 @@ def compare(
     table_format: Format = None,
     out: Out = None,
 ) -> None:
-    """Say whether trial A differs from trial B by more than chance."""
+    """Say whether trial or subnet A differs from B by more than chance."""
     from tuneprune.results import open_results
     from tuneprune.show import print_table
 

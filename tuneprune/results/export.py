@@ -19,7 +19,7 @@ from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.parts import find_sweeps
 from tuneprune.results.reader import Results
 
-EXPORTED = ("trials", "adaptations", "allocations", "utterances")
+EXPORTED = ("trials", "adaptations", "allocations", "subnets", "utterances")
 
 _ZSTD_LEVEL = 19  # slow to write, and written once
 

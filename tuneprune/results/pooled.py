@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.bootstrap import paired_bootstrap, wer_interval
 from tuneprune.results.compare import Block, check_same_utterances, usual_block, word_errors
+from tuneprune.results.networks import whole_model
 from tuneprune.results.pairing import PairKey, pair_key, without
 from tuneprune.results.reader import Results
 from tuneprune.results.settings import with_settings
@@ -150,7 +151,7 @@ def _last_recognised(
     results: Results, role: Literal["dev", "test"]
 ) -> dict[tuple[str, str], pa.Table]:
     """Return the counts of every trial's last recognition of a split, by sweep and trial."""
-    rows = results.table("utterances")
+    rows = whole_model(results.table("utterances"))
     rows = rows.filter(pc.equal(rows["split"], results.split_name(role)))
     found: dict[tuple[str, str], pa.Table] = {}
     for piece in pieces(rows, ("sweep_id", "trial_id", "step")):  # the last step comes last

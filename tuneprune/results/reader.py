@@ -19,6 +19,7 @@ from tuneprune.results.compare import Block, comparison_table
 from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.learning import learning_curves_of
 from tuneprune.results.masks import MaskView, mask_table
+from tuneprune.results.networks import of_network, of_subnets, trial_of, whole_model
 from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
@@ -113,14 +114,28 @@ class Results:
         return self._rows_of("steps", trial)
 
     def evaluations(
-        self, trial: str | None = None, split: str | None = None, *, by_language: bool = False
+        self,
+        trial: str | None = None,
+        split: str | None = None,
+        *,
+        by_language: bool = False,
+        by_subnet: bool = False,
     ) -> pa.Table:
         """Return error rates over training, of one trial or all, on one split or all.
 
-        They are of all utterances together; ``by_language``, of each language of a split that has
-        several, named in the column ``language``.
+        They are of the whole model and of all utterances together; ``by_language``, of each
+        language of a split that has several, named in the column ``language``; ``by_subnet``, of
+        each subnet, named by its size in the column ``subnet``.
+
+        Raises:
+            ResultsError: both at once, or a split that was not evaluated.
         """
+        if by_language and by_subnet:
+            raise ResultsError(
+                "by_subnet", True, "subnets are not evaluated by language; leave one"
+            )
         rows = self._rows_of("evaluations", trial)
+        rows = of_subnets(rows) if by_subnet else whole_model(rows)
         if by_language:
             rows = rows.filter(pc.is_valid(rows["language"]))
         elif rows["language"].null_count < rows.num_rows:
@@ -198,11 +213,14 @@ class Results:
         """Return what was recognised in every utterance of a split.
 
         Args:
-            trial: the trial.
+            trial: the trial, or one of its subnets: ``t03/16`` is that of t03 with 16 modules.
             split: name of the split.
             step: the step of the model that recognised; None is the last that was kept.
+
+        Raises:
+            ResultsError: no such trial, a subnet that it has kept nothing of, or no such split.
         """
-        rows = _of_split(self._rows_of("utterances", trial), split)
+        rows = _of_split(of_network(self._rows_of("utterances", trial_of(trial)), trial), split)
         if step is None:
             return _last_step(rows)
         return rows.filter(pc.equal(rows["step"], step))

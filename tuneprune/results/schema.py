@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
 NEW_GROUPS = ("copy", "split", "random")
-DECISIONS = ("begin", "prune", "adapt")
+MASK_DECISIONS = ("begin", "prune", "adapt")
+DECISIONS = (*MASK_DECISIONS, "shrink", "zero_out", "switch")
 
 _I32, _I64, _F64 = pa.int32(), pa.int64(), pa.float64()
 _TEXT, _BOOL, _BYTES = pa.string(), pa.bool_(), pa.binary()
@@ -29,17 +30,21 @@ def _field(
     *,
     null: bool = False,
     allowed: Sequence[str] = (),
+    allowed_in_4: Sequence[str] = (),
     since: int = 1,
 ) -> pa.Field:
     metadata = {"unit": unit, "meaning": meaning, "since": str(since)}
     if allowed:
         metadata["allowed"] = " ".join(allowed)
+    if allowed_in_4:
+        metadata["allowed_in_4"] = " ".join(allowed_in_4)
     return pa.field(name, kind, nullable=null, metadata=metadata)
 
 
 _since_2 = functools.partial(_field, since=2)
 _since_3 = functools.partial(_field, since=3)
 _since_4 = functools.partial(_field, since=4)
+_since_5 = functools.partial(_field, since=5)
 
 KEY_FIELDS = (
     _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
@@ -90,6 +95,10 @@ _TRIALS = (
     _since_4("dev_language_cer", _F64, "fraction", "mean CER of dev's languages", null=True),
     _since_4("test_language_wer", _F64, "fraction", "mean WER of test's languages", null=True),
     _since_4("test_language_cer", _F64, "fraction", "mean CER of test's languages", null=True),
+    _since_5("dev_subnets_wer", _F64, "fraction", "mean WER of subnets on dev", null=True),
+    _since_5("dev_subnets_cer", _F64, "fraction", "mean CER of subnets on dev", null=True),
+    _since_5("test_subnets_wer", _F64, "fraction", "mean WER of subnets on test", null=True),
+    _since_5("test_subnets_cer", _F64, "fraction", "mean CER of subnets on test", null=True),
 )
 
 _STEPS = (
@@ -100,6 +109,14 @@ _STEPS = (
     _field("frames", _I64, "frames", "valid feature frames since the row before"),
     _field("padding_fraction", _F64, "fraction", "share of padded frames since the row before"),
     _field("utterances", _I64, "count", "utterances since the row before"),
+)
+
+_SUBNET = _since_5(
+    "subnet",
+    _I32,
+    "modules",
+    "modules that the subnet of the row keeps; null: the whole model",
+    null=True,
 )
 
 _EVALUATIONS = (
@@ -114,6 +131,7 @@ _EVALUATIONS = (
     _field("eval_s", _F64, "s", "wall time of the evaluation", null=True),
     _field("epoch", _F64, "epochs", "passes over the training split so far", null=True),
     _since_4("language", _TEXT, "code", "the one language of the row, else null", null=True),
+    _SUBNET,
 )
 
 _ADAPTATIONS = (
@@ -133,7 +151,15 @@ _ADAPTATIONS = (
     _since_2("new_groups", _TEXT, "word", "how new groups began", null=True, allowed=NEW_GROUPS),
     _since_2("multiply_adds_per_s_before", _I64, _MACS, "cost of the model before", null=True),
     _since_2("multiply_adds_per_s_after", _I64, _MACS, "cost of the model after", null=True),
-    _since_4("decision", _TEXT, "word", "what a mask's event did", null=True, allowed=DECISIONS),
+    _since_4(
+        "decision",
+        _TEXT,
+        "word",
+        "what an event of masks or of subnets did",
+        null=True,
+        allowed=DECISIONS,
+        allowed_in_4=MASK_DECISIONS,
+    ),
     _since_4("sparsity", _F64, "fraction", "blocks that masks remove from here on", null=True),
     _since_4("language", _TEXT, "code", "whose mask was decided anew; null: all", null=True),
 )
@@ -173,6 +199,7 @@ _UTTERANCES = (
     _field("insertions", _I32, "words", "inserted words"),
     _field("num_ref_chars", _I32, "characters", "characters in the reference"),
     _field("char_errors", _I32, "characters", "characters wrong, missing or too many"),
+    _SUBNET,
 )
 
 _RECOVERIES = (
@@ -209,6 +236,23 @@ _MASKS = (
     _since_4("bits", _BYTES, "bits", "the mask of blocks, packed; null of a pair", null=True),
 )
 
+_SUBNETS = (
+    _since_5("event", _I32, "index", "adaptation event of the run, from 0"),
+    _since_5("layer", _I32, "index", "encoder block, from 0"),
+    _since_5("kind", _TEXT, "word", "module kind"),
+    _since_5("rank", _I32, "index", "place among all modules, from 0, the most important"),
+    _since_5("gate", _F64, "1", "learned factor of what the module adds, if any", null=True),
+    _since_5(
+        "subnet",
+        _I32,
+        "modules",
+        "size of the smallest subnet here that keeps the module; null: the whole model alone does",
+        null=True,
+    ),
+    _since_5("params", _I64, "params", "parameters of the module"),
+    _since_5("multiply_adds_per_s", _I64, _MACS, "cost of the module"),
+)
+
 # What one attempt writes at one time. The highest attempt that wrote such a unit owns all of it,
 # so two attempts never mix inside one event or one allocation.
 UNIT_KEYS: dict[str, tuple[str, ...]] = {
@@ -221,15 +265,18 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
     "utterances": ("sweep_id", "trial_id", "step", "split", "utterance_id"),
     "recoveries": ("sweep_id", "trial_id", "event"),
     "masks": ("sweep_id", "trial_id", "step", "event"),
+    "subnets": ("sweep_id", "trial_id", "step", "event"),
 }
 
 # What tells the rows of a unit apart; also the order in which a reader gets them.
 ROW_KEYS: dict[str, tuple[str, ...]] = {
     **UNIT_KEYS,
-    "evaluations": (*UNIT_KEYS["evaluations"], "language"),
+    "evaluations": (*UNIT_KEYS["evaluations"], "language", "subnet"),
+    "utterances": (*UNIT_KEYS["utterances"], "subnet"),
     "group_scores": (*UNIT_KEYS["group_scores"], "layer", "kind", "group_index", "group_id"),
     "allocations": (*UNIT_KEYS["allocations"], "layer", "kind"),
     "masks": (*UNIT_KEYS["masks"], "language", "other_language", "matrix"),
+    "subnets": (*UNIT_KEYS["subnets"], "layer", "kind"),
 }
 
 
@@ -249,6 +296,7 @@ TABLES: dict[str, pa.Schema] = {
     "utterances": _schema("utterances", _UTTERANCES),
     "recoveries": _schema("recoveries", _RECOVERIES),
     "masks": _schema("masks", _MASKS),
+    "subnets": _schema("subnets", _SUBNETS),
 }
 
 
@@ -275,7 +323,7 @@ def describe_schema(version: int = SCHEMA_VERSION) -> str:
         if schema is not None:
             keys = [name for name in ROW_KEYS[table] if name in schema.names]
             lines += ["", f"{table}: one row for each {', '.join(keys)}"]
-            lines += [f"  {_describe_field(field)}" for field in schema]
+            lines += [f"  {_describe_field(field, version)}" for field in schema]
     return "\n".join(lines) + "\n"
 
 
@@ -284,7 +332,8 @@ def field_note(field: pa.Field, key: str) -> str:
     return str((field.metadata or {}).get(key.encode(), b"").decode())
 
 
-def _describe_field(field: pa.Field) -> str:
+def _describe_field(field: pa.Field, version: int) -> str:
     null = "or null" if field.nullable else ""
     parts = (f"{field.name:16} {field.type!s:7}", f"{null:8}", field_note(field, "unit"))
-    return " ".join((*parts, field_note(field, "allowed"))).rstrip()
+    fewer = field_note(field, "allowed_in_4") if version <= 4 else ""
+    return " ".join((*parts, fewer or field_note(field, "allowed"))).rstrip()

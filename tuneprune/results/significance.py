@@ -25,6 +25,7 @@ from tuneprune.results.compare import (
 )
 from tuneprune.results.folders import place_of
 from tuneprune.results.holm import holm
+from tuneprune.results.networks import whole_model
 from tuneprune.results.pairing import PairKey, pair_key
 from tuneprune.results.reader import Results
 
@@ -116,7 +117,7 @@ def sweep_significance(
 
 
 def _check_split(results: Results, split: str) -> None:
-    kept = sorted(pc.unique(results.table("utterances")["split"]).to_pylist())
+    kept = sorted(pc.unique(whole_model(results.table("utterances"))["split"]).to_pylist())
     if split not in kept:
         remedy = f"has no utterances; there are {', '.join(kept) or 'none of any split'}"
         raise ResultsError("split", split, remedy)

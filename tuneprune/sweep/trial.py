@@ -202,7 +202,8 @@ class Followed:
         tables = rows_of_trial(self._out, self._trial_id, ["evaluations"], whole=False)
         found = tables.get("evaluations")
         for row in [] if found is None else found.to_pylist():
-            on_dev = row["split"] == self._config.corpus.dev_split and row["language"] is None
+            is_whole = row["language"] is None and row["subnet"] is None
+            on_dev = row["split"] == self._config.corpus.dev_split and is_whole
             if on_dev and row["step"] > self._seen:
                 self._seen = row["step"]
                 tune.report({"status": "running", **self._metrics(row)})

@@ -27,6 +27,10 @@ _OF_TRIALS = (
     "dev_language_cer",
     "test_language_wer",
     "test_language_cer",
+    "dev_subnets_wer",
+    "dev_subnets_cer",
+    "test_subnets_wer",
+    "test_subnets_cer",
     "best_step",
     "params",
     "prunable_params",
@@ -108,6 +112,9 @@ def _metrics(results: Results, trial: str) -> list[tuple[int, dict[str, float]]]
     for rows in _each(results.evaluations(trial, by_language=True), "split", "language"):
         split, language = rows["split"][0].as_py(), rows["language"][0].as_py()
         _add(found, f"{split}/{language}", rows, _OF_EVALUATIONS)
+    for rows in _each(results.evaluations(trial, by_subnet=True), "split", "subnet"):
+        split, subnet = rows["split"][0].as_py(), rows["subnet"][0].as_py()
+        _add(found, f"{split}/subnet_{subnet}", rows, _OF_EVALUATIONS)
     return sorted(found.items())
 
 

@@ -71,6 +71,8 @@ _RATES = {
     "cer": "character error rate",
     "language_wer": "mean word error rate of languages",
     "language_cer": "mean character error rate of languages",
+    "subnets_wer": "mean word error rate of subnets",
+    "subnets_cer": "mean character error rate of subnets",
 }
 
 
