@@ -16,6 +16,8 @@ Metric = Literal[
     "dev_cer",
     "dev_language_wer",
     "dev_language_cer",
+    "dev_subnets_wer",
+    "dev_subnets_cer",
     "params",
     "prunable_params",
     "multiply_adds_per_s",
@@ -26,7 +28,7 @@ Metric = Literal[
 METRIC_NAMES: tuple[str, ...] = get_args(Metric)
 
 DEV_RATES = tuple(name for name in METRIC_NAMES if name.startswith("dev_"))
-"""Error rates on dev: of all utterances, and as means over languages."""
+"""Error rates on dev: of all utterances, and as means over languages or over subnets."""
 
 _FORM = re.compile(
     r"\s*(?P<metric>\w+)\s*<=\s*(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?)\s*"

@@ -28,6 +28,7 @@ CUT_SHORT = (INTERRUPTED, NO_ROOM)
 _MEASURED = (
     "dev_wer", "dev_cer", "test_wer", "test_cer", "real_time_factor",
     "dev_language_wer", "dev_language_cer", "test_language_wer", "test_language_cer",
+    "dev_subnets_wer", "dev_subnets_cer", "test_subnets_wer", "test_subnets_cer",
 )  # fmt: skip
 _COUNTED = ("params", "prunable_params", "multiply_adds_per_s")
 METRICS = (*_MEASURED, *_COUNTED)

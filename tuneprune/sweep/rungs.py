@@ -65,7 +65,8 @@ class Judge:
         first_event: an adaptation event comes before the trial is judged; until then it is its
             baseline, and its error rate says nothing of it.
         not_before: fraction of training before which it is not judged either, because masks still
-            remove more and more: trials would be compared at different sparsities.
+            remove more and more, or subnets still shrink: trials would be compared at different
+            sizes.
     """
 
     trial_id: str

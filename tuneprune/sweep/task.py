@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuneprune.config import AdaptiveMaskConfig, RunConfig
+from tuneprune.config import AdaptiveMaskConfig, RunConfig, SupernetConfig
 from tuneprune.distributed.ray_train import Train
 from tuneprune.sweep.claims import Claims
 from tuneprune.sweep.history import History
@@ -110,6 +110,8 @@ class SweepTask:
 
 
 def _settled(config: RunConfig) -> float:
-    """Return the fraction of training from which on a run is as sparse as it will be."""
+    """Return the fraction of training from which on a run's networks are of their final sizes."""
     one = config.adaptation
+    if isinstance(one, SupernetConfig):
+        return one.select_until
     return one.last_prune if isinstance(one, AdaptiveMaskConfig) else 0.0

@@ -14,6 +14,8 @@ TITLES = {
     "dev_cer": "dev CER",
     "dev_language_wer": "mean dev WER of languages",
     "dev_language_cer": "mean dev CER of languages",
+    "dev_subnets_wer": "mean dev WER of subnets",
+    "dev_subnets_cer": "mean dev CER of subnets",
     "params": "parameters",
     "prunable_params": "prunable",
     "multiply_adds_per_s": "multiply-adds/s",

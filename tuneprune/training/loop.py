@@ -295,7 +295,7 @@ class TrainingLoop:
         macs_before = self.multiply_adds_per_s()
         share_buffers(self.model, self._context.world_size)  # an event may keep a copy of them
         event = self.hook.apply(plan, self.step)
-        self._events = event.event + 1
+        self._events += bool(event.outcome)
         if event.renews_best:
             self.best = Best()
         self._recorder.event(
