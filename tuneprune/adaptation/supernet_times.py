@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 from tuneprune.config import SupernetConfig
 from tuneprune.errors import ConfigError
@@ -35,31 +36,28 @@ class SupernetTimes:
 def supernet_times(config: SupernetConfig, total_steps: int) -> SupernetTimes:
     """Return the times of a run.
 
-    Iterations are equally long, in whole steps, but for a first one of its own length.
+    Iterations are equally long, but for a first one of its own length; their ends are rounded to
+    whole steps.
 
     Args:
         config: settings of the method.
         total_steps: optimizer steps of the run.
 
     Raises:
-        ConfigError: step 1 has fewer steps than iterations, or fills the whole run.
+        ConfigError: an iteration has no step, or step 1 fills the whole run.
     """
-    until = _share(config.select_until)
+    until = _share(config.select_until) * total_steps
     if not until:
         return SupernetTimes(ends=(0,))
     count = config.selector.num_iterations if config.has_rounds else 1
-    first = config.selector.first_iteration
-    if first is None or count == 1:
-        length = round(until * total_steps / count)
-        ends = tuple(length * done for done in range(1, count + 1))
-    else:
-        begin = round(_share(first) * total_steps)
-        length = round((until - _share(first)) * total_steps / (count - 1))
-        ends = tuple(begin + length * done for done in range(count))
-    if length < 1 or not ends[0] > 0 or ends[-1] >= total_steps:
+    own = config.selector.first_iteration
+    first = until / count if own is None or count == 1 else _share(own) * total_steps
+    length = (until - first) / max(count - 1, 1)
+    ends = tuple(round(first + length * done) for done in range(count))
+    if any(a >= b for a, b in pairwise((0, *ends, total_steps))):
         remedy = (
-            f"makes {count} iterations end at steps {ends[0]} to {ends[-1]} of {total_steps}; they "
-            "must each have a step, and leave some for step 2: train longer, or set another share"
+            f"makes {count} iterations end at steps {ends[0]} to {ends[-1]} of {total_steps}: each "
+            "needs a step, and step 2 the rest; train longer, or set another share"
         )
         raise ConfigError("adaptation.select_until", config.select_until, remedy)
     return SupernetTimes(ends=ends)
