@@ -165,6 +165,42 @@ def test_workers_stopped_amid_masks_end_as_those_that_were_not(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "kind",
+    [
+        "zero_out",
+        *(pytest.param(k, marks=pytest.mark.thorough) for k in ("simple_top_k", "ortho_softmax")),
+    ],
+)
+def test_two_workers_train_the_supernet_that_one_trains(
+    tones: Path, tmp_path: Path, kind: str
+) -> None:
+    chosen = {"method": "supernet", "subnets": [5, 3, 2], "selector": {"kind": kind}}
+    chosen |= {"select_until": 0.5, "train_layer_dropout": 0.0}
+    if kind != "ortho_softmax":
+        chosen["selector"] = {"kind": kind, "iterations": 3}
+    config = tone_config(tones, *SAME, f"adaptation={chosen}")
+    one, two = (run_workers(config, tmp_path / str(n), world_size=n) for n in (1, 2))
+    assert len(_plans(one)) == {"zero_out": 3, "simple_top_k": 4, "ortho_softmax": 1}[kind]
+    assert _plans(one) == _plans(two)
+    for by_subnet in (False, True):
+        found = [run.evaluations("t", "dev", by_subnet=by_subnet) for run in (one, two)]
+        places = [rows.select(["step", "subnet"]).to_pylist() for rows in found]
+        assert places[0] == places[1] != []
+        losses = [rows["loss"].to_pylist() for rows in found]
+        assert losses[1] == pytest.approx(losses[0], rel=2e-3)
+    scores = [weights(tmp_path / str(n))["networks.scores"] for n in (1, 2)]
+    torch.testing.assert_close(scores[1], scores[0], rtol=2e-3, atol=1e-4)
+
+
+def test_workers_keep_up_where_all_utterances_go_past_a_module(tones: Path, tmp_path: Path) -> None:
+    chosen = {"method": "supernet", "subnets": [2], "selector": {"kind": "random"}}
+    chosen |= {"select_until": 0, "train_layer_dropout": 0.95}
+    config = tone_config(tones, f"adaptation={chosen}", "training.epochs=1")
+    found = run_workers(config, tmp_path, world_size=2)
+    assert found.evaluations("t", "dev", by_subnet=True).num_rows > 0
+
+
+@pytest.mark.parametrize(
     "adaptation",
     [
         EVENT.replace("taylor", "'my_module:SquaredTaylor'"),

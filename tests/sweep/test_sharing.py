@@ -11,7 +11,7 @@ import torch
 
 from tuneprune.adaptation import event_steps, observation_of
 from tuneprune.adaptation.observing import Watch, merge
-from tuneprune.config import AdaptiveMaskConfig, GrowDropConfig, RunConfig
+from tuneprune.config import AdaptiveMaskConfig, GrowDropConfig, RunConfig, SupernetConfig
 from tuneprune.results.reader import open_results
 from tuneprune.results.schema import TABLES
 from tuneprune.results.writer import TableWriter
@@ -86,7 +86,7 @@ def sharing_of(config: RunConfig, others: Sequence[RunConfig]) -> Sharing:
         other.adaptation
         for other in others
         if trunk_of(other, corpus_fingerprint="tones", device="cpu") == own
-        and isinstance(other.adaptation, GrowDropConfig | AdaptiveMaskConfig)
+        and isinstance(other.adaptation, GrowDropConfig | AdaptiveMaskConfig | SupernetConfig)
     ]
     scored = [one for one in alike if isinstance(one, GrowDropConfig)]
     steps = frozenset(step for one in alike for step in event_steps(one, TOTAL_STEPS))
@@ -238,6 +238,26 @@ def test_masks_and_what_has_none_fork_from_one_trunk_whoever_trains_it(
     trunk = 12 + 4  # RigL begins at step 16, all others at 12
     own = [TOTAL_STEPS - 12] * 4 + [TOTAL_STEPS - 16] * 2
     assert sum(sweep.steps.values()) <= trunk + sum(own)
+
+
+@pytest.mark.slow
+def test_supernets_that_select_alike_train_step_1_once(tones: Path, tmp_path: Path) -> None:
+    top_k = {"kind": "simple_top_k", "iterations": 2}
+    configs = [tone_config(tones, *BASE)]
+    for more in ({}, {"train_layer_dropout": 0.0}, {"subnet_loss_weight": 0.5}):
+        chosen = {"method": "supernet", "subnets": [5, 2], "select_until": 0.5, "selector": top_k}
+        configs.append(tone_config(tones, *BASE, f"adaptation={chosen | more}"))
+    whole = tmp_path / "whole"
+    expected = {f"t{n:02d}": alone(c, whole, f"t{n:02d}") for n, c in enumerate(configs)}
+    sweep = Sweep(tmp_path / "shared", configs)
+    ended = sweep.run()
+    for name, summary in ended.items():
+        times = {"setup_s": 0.0, "train_s": 0.0, "real_time_factor": 0.0}
+        assert replace(summary, **times) == replace(expected[name], **times), name
+    for table in TABLES:
+        assert rows(tmp_path / "shared", table) == rows(whole, table), table
+    # The second supernet differs in step 2 alone, the third in step 1 too.
+    assert sum(sweep.steps.values()) == 3 * TOTAL_STEPS + TOTAL_STEPS // 2
 
 
 def test_a_run_of_masks_waits_for_who_trains_the_trunk(tones: Path) -> None:

@@ -46,7 +46,7 @@ def supernet_times(config: SupernetConfig, total_steps: int) -> SupernetTimes:
     Raises:
         ConfigError: an iteration has no step, or step 1 fills the whole run.
     """
-    until = _share(config.select_until) * total_steps
+    until = _share(config.switch_at) * total_steps
     if not until:
         return SupernetTimes(ends=(0,))
     count = config.selector.num_iterations if config.has_rounds else 1
@@ -59,7 +59,7 @@ def supernet_times(config: SupernetConfig, total_steps: int) -> SupernetTimes:
             f"makes {count} iterations end at steps {ends[0]} to {ends[-1]} of {total_steps}: each "
             "needs a step, and step 2 the rest; train longer, or set another share"
         )
-        raise ConfigError("adaptation.select_until", config.select_until, remedy)
+        raise ConfigError("adaptation.select_until", config.switch_at, remedy)
     return SupernetTimes(ends=ends)
 
 

@@ -95,8 +95,9 @@ class SupernetConfig(Settings):
     )
     budget: Literal["layers", "params", "multiply_adds"] = "layers"
     selector: SelectorConfig = SelectorConfig()
-    select_until: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.6, description="where masks are fixed, a share of training"
+    select_until: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="where masks are fixed, a share of training; default: 0.6, early_exit: 0",
     )
     supernet_loss_weight: float = Field(1.0, gt=0)
     subnet_loss_weight: float = Field(0.3, gt=0)
@@ -123,24 +124,31 @@ class SupernetConfig(Settings):
         kind, first = self.selector.kind, self.selector.first_iteration
         if kind == "early_exit" and self.budget != "layers":
             raise ValueError("selector.kind: early_exit goes with budget: layers only")
-        if kind == "early_exit" and self.select_until:
+        if kind == "early_exit" and self.switch_at:
             raise ValueError("selector.kind: early_exit has nothing to learn; set select_until: 0")
-        if kind in _LEARNED and not self.select_until:
+        if kind in _LEARNED and not self.switch_at:
             raise ValueError(f"selector.kind: {kind} must learn; set select_until above 0")
-        if first is not None and not 0 < first < self.select_until:
+        if first is not None and not 0 < first < self.switch_at:
             raise ValueError("selector.first_iteration must be between 0 and select_until")
-        if self.select_layer_dropout and not self.select_until:
+        if self.select_layer_dropout and not self.switch_at:
             raise ValueError("select_layer_dropout has no effect with select_until: 0")
-        if self.selector.iterations is not None and not self.select_until:
+        if self.selector.iterations is not None and not self.switch_at:
             raise ValueError("selector.iterations has no effect with select_until: 0")
         if self.networks_per_step == "all" and len(self.subnets) < 3:
             raise ValueError("networks_per_step: all has no effect with fewer than 3 subnets")
         return self
 
     @property
+    def switch_at(self) -> float:
+        """Where step 2 begins, as ``select_until`` says or by default."""
+        if self.select_until is not None:
+            return self.select_until
+        return 0.0 if self.selector.kind == "early_exit" else 0.6
+
+    @property
     def has_rounds(self) -> bool:
         """Whether the subnet of step 1 shrinks in iterations."""
-        return bool(self.select_until) and self.selector.kind in _BY_ROUNDS
+        return bool(self.switch_at) and self.selector.kind in _BY_ROUNDS
 
     @property
     def joint_layer_dropout(self) -> float:

@@ -113,5 +113,5 @@ def _settled(config: RunConfig) -> float:
     """Return the fraction of training from which on a run's networks are of their final sizes."""
     one = config.adaptation
     if isinstance(one, SupernetConfig):
-        return one.select_until
+        return one.switch_at
     return one.last_prune if isinstance(one, AdaptiveMaskConfig) else 0.0
