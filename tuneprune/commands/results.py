@@ -12,6 +12,7 @@ from tuneprune.commands import keeping, queries
 from tuneprune.commands.masks import masks
 from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_folder, warn, width
 from tuneprune.commands.printing import printed
+from tuneprune.commands.subnets import subnets
 
 app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
 
@@ -247,6 +248,7 @@ for command in (
     queries.groups,
     queries.allocation,
     masks,
+    subnets,
     queries.utterances,
     keeping.export,
     keeping.compact,
