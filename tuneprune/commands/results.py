@@ -12,7 +12,7 @@ from tuneprune.commands import keeping, queries
 from tuneprune.commands.masks import masks
 from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_folder, warn, width
 from tuneprune.commands.printing import printed
-from tuneprune.commands.subnets import subnets
+from tuneprune.commands.subnets import subnets as list_subnets
 
 app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
 
@@ -173,6 +173,9 @@ def pool(
     sweeps: Annotated[
         list[str], typer.Argument(help="Folders, names or URIs of sweeps.", metavar="SWEEP...")
     ],
+    subnets: Annotated[
+        bool, typer.Option("--subnets", help="Each size of subnet of a setting has a row, too.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
@@ -183,7 +186,7 @@ def pool(
 
     with printed(table_format, out) as shown_as:
         opened = [open_results(sweep_folder(sweep)) for sweep in sweeps]
-        pooled = pool_seeds(opened)
+        pooled = pool_seeds(opened, subnets=subnets)
         if shown_as in FOR_PEOPLE:
             searched = pooled.column_names[: pooled.column_names.index("is_baseline")]
             shown, common = without_common(pooled, searched, width())
@@ -248,7 +251,7 @@ for command in (
     queries.groups,
     queries.allocation,
     masks,
-    subnets,
+    list_subnets,
     queries.utterances,
     keeping.export,
     keeping.compact,
