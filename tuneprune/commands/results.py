@@ -146,6 +146,9 @@ def significance(
         str | None, typer.Option(help="What is compared. Default: the test split")
     ] = None,
     by: By = None,
+    subnets: Annotated[
+        bool, typer.Option("--subnets", help="Compare the subnets of each trial, too.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
@@ -156,7 +159,9 @@ def significance(
 
     with printed(table_format, out) as shown_as:
         results = open_results(sweep_folder(sweep))
-        found = sweep_significance(results, split=split, by=None if by is None else by.value)
+        found = sweep_significance(
+            results, split=split, by=None if by is None else by.value, subnets=subnets
+        )
         if shown_as not in FOR_PEOPLE:
             print_table(found, shown_as.value, width())
         elif not found.num_rows:

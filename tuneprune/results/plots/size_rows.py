@@ -61,8 +61,7 @@ def sizes_of_settings(
 
     Raises:
         ResultsError: another metric or cost, a folder of several sweeps, two of one name, none
-            that has subnets, or
-            a finished trial that has kept no utterances of the split.
+            that has subnets, or a finished trial that has kept no utterances of the split.
     """
     for field, value, known in (("metric", metric, METRICS), ("x", x, ACROSS)):
         if value not in known:
