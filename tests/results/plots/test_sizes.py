@@ -45,6 +45,22 @@ def test_a_line_joins_a_model_with_its_subnets_and_others_are_points(supernets: 
     assert axes.get_ylabel() == "word error rate on test (%)"
 
 
+def test_all_that_is_drawn_lies_inside_the_picture(supernets: Path) -> None:
+    figure = size_picture(open_results(supernets))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    left, right = axes.get_xlim()
+    assert 400 < left < 520
+    assert 1000 < right < 1100
+    for line in axes.lines:
+        assert all(
+            axes.bbox.contains(x, y) for x, y in line.get_transform().transform(line.get_xydata())
+        )
+    # Baseline, t3, t1 and t2 stand apart where they have 1000 parameters each.
+    places = [line.get_transform().transform((1000, 10))[0] for line in axes.lines]
+    assert len({round(float(place), 3) for place in places}) == 4
+
+
 def test_bars_are_the_intervals_of_draws(supernets: Path) -> None:
     (axes,) = size_picture(open_results(supernets)).axes
     low, high = wer_interval([4, 3, 5], [10, 10, 20])

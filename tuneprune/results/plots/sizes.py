@@ -87,33 +87,28 @@ def _draw(
     """Draw the networks of a setting; return its entry of the legend."""
     from matplotlib.transforms import ScaledTranslation
 
-    figure = axes.get_figure(root=True)
-    assert figure is not None, "axes of a picture"
     networks = setting.networks
-    aside = axes.transData + ScaledTranslation(aside_points / 72, 0, figure.dpi_scale_trans)
-    for network in networks:
-        axes.plot(
-            [network.size] * 2, [100 * network.low, 100 * network.high], "-", color=colour,
-            linewidth=1.4, alpha=0.7, zorder=3, transform=aside,
-        )  # fmt: skip
-        if len(network.rates) > 1:
-            points = [100 * rate for rate in network.rates]
-            axes.plot(
-                list(network.sizes),
-                points,
-                ".",
-                color=colour,
-                ms=4,
-                alpha=0.6,
-                zorder=3,
-                transform=aside,
-            )
-    (line,) = axes.plot(
+    lines = axes.plot(
         [network.size for network in networks], [100 * network.rate for network in networks],
         linestyle="-" if len(networks) > 1 else "none", linewidth=1.4, color=colour, marker=marker,
-        ms=6, label=_entry(setting, networks[0]), zorder=4, transform=aside,
+        ms=6, label=_entry(setting, networks[0]), zorder=4,
     )  # fmt: skip
-    return line
+    for network in networks:
+        lines += axes.plot(
+            [network.size] * 2, [100 * network.low, 100 * network.high], "-", color=colour,
+            linewidth=1.4, alpha=0.7, zorder=3,
+        )  # fmt: skip
+        if len(network.rates) > 1:
+            lines += axes.plot(
+                list(network.sizes), [100 * rate for rate in network.rates], ".", color=colour,
+                ms=4, alpha=0.6, zorder=3,
+            )  # fmt: skip
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "axes of a picture"
+    aside = axes.transData + ScaledTranslation(aside_points / 72, 0, figure.dpi_scale_trans)
+    for line in lines:  # only now: lines that are plotted with another transform set no limits
+        line.set_transform(aside)
+    return lines[0]
 
 
 def _entry(setting: Setting, whole: Network) -> str:
