@@ -80,6 +80,23 @@ def test_what_is_said_of_trials_is_of_their_whole_models(supernets: Path) -> Non
     assert rates == {"simple_top_k": 4 / 40, "random": 5 / 40, None: 6 / 40}
 
 
+def test_subnets_can_be_compared_with_the_baseline_of_their_trial(
+    run: Run, supernets: Path
+) -> None:
+    found = sweep_significance(open_results(supernets), subnets=True).to_pylist()
+    names = ("trial_id", "dev_wer", "wer", "baseline_wer")
+    assert [tuple(row[name] for name in names) for row in found] == [
+        ("t2", 0.4, 5 / 40, 2 / 40), ("t2/4", 0.6, 7 / 40, 2 / 40), ("t2/2", 0.8, 13 / 40, 2 / 40),
+        ("t1", 0.5, 4 / 40, 2 / 40), ("t1/4", 0.6, 6 / 40, 2 / 40), ("t1/2", 0.8, 12 / 40, 2 / 40),
+        ("t3", 0.6, 6 / 40, 2 / 40),
+    ]  # fmt: skip
+    asked = ("results", "significance", str(supernets), "--subnets")
+    code, out, err = run(*asked)
+    assert (code, err) == (0, "")
+    assert "t1/2" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
 def test_the_utterances_of_a_subnet_are_read_word_below_word(run: Run, supernets: Path) -> None:
     code, out, err = run("results", "utterances", str(supernets), "t1/2", "--worst", "1")
     assert (code, err) == (0, "")

@@ -98,9 +98,9 @@ def test_an_arrow_file_of_something_else_is_named(
 
 
 def test_a_newer_version_is_refused_with_what_to_do(sweep: Path) -> None:
-    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "5"})
+    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "6"})
     write_part(LocalFolder(sweep), "parts/trials/newer.arrow", newer)
-    with pytest.raises(ResultsError, match="version 5, newer than 4: update tuneprune"):
+    with pytest.raises(ResultsError, match="version 6, newer than 5: update tuneprune"):
         open_results(sweep)
 
 

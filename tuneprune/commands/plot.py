@@ -1,12 +1,13 @@
 """The command that draws what a sweep has found."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuneprune.commands.options import Sweep, sweep_folder, warn
+from tuneprune.commands.options import sweep_folder, warn
 from tuneprune.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class PlotKind(StrEnum):
     evolution = "evolution"
     scores = "scores"
     masks = "masks"
+    subnets = "subnets"
+    sizes = "sizes"
     surface = "surface"
     scorers = "scorers"
     pareto = "pareto"
@@ -39,25 +42,40 @@ class Unit(StrEnum):
 
 def plot(
     kind: Annotated[PlotKind, typer.Argument(help="What to draw; `all` draws what there is.")],
-    sweep: Sweep,
+    sweeps: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folder of a sweep, its name, or its URI; of sizes, also several.",
+            metavar="SWEEP...",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="A .png or .svg, or a folder for both. Default: SWEEP/plots"),
     ] = None,
     trial: Annotated[
         str | None,
-        typer.Option(help="Of curves, allocation, evolution, scores, masks. Default: the best"),
+        typer.Option(
+            help="Of curves, allocation, evolution, scores, masks. Default: the best. "
+            "Of subnets. Default: seeds of each setting summed"
+        ),
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="Of surface, pareto, history, importance. Default: dev_wer"),
+        typer.Option(
+            help="Of surface, pareto, history, importance. Default: dev_wer. "
+            "Of sizes. Default: test_wer"
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Of curves: whose error rate. Default: the dev split's")
     ] = None,
     x: Annotated[
         str | None,
-        typer.Option(help="Of surface: a searched setting. Of pareto: a column (default: params)"),
+        typer.Option(
+            help="Of surface: a searched setting. Of pareto: a column; of sizes: params or "
+            "multiply_adds_per_s (default of both: params)"
+        ),
     ] = None,
     y: Annotated[str | None, typer.Option(help="Of surface: another searched setting")] = None,
     by: Annotated[
@@ -71,17 +89,18 @@ def plot(
         str | None, typer.Option(help="Of scores: whose. Default: the one that decided")
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=0, help="Of masks: as they stood after it. Default: the end")
+        int | None,
+        typer.Option(min=0, help="Of masks, subnets: as they stood after it. Default: the end"),
     ] = None,
     unit: Annotated[
         Unit | None, typer.Option(help="Of allocation, evolution. Default: groups")
     ] = None,
 ) -> None:
-    """Draw what a sweep has found: curves, allocations, scores, masks, settings, stages."""
+    """Draw what a sweep has found: curves, allocations, scores, masks, subnets, settings, ..."""
     from tuneprune.results import open_results
     from tuneprune.results.plots import check_out, draw_all, draw_plot, save_drawing
 
-    folder = sweep_folder(sweep)
+    folder = sweep_folder(sweeps[0])
     target = out or _plots_beside(folder)
     is_file = check_out(target)
     given: dict[str, object] = {
@@ -95,20 +114,23 @@ def plot(
     given |= {"event": event, "scorer": scorer, "step": step}
     given |= {"unit": unit.value if unit else None}
     told = {name: value for name, value in given.items() if value is not None}
-    results = open_results(folder)
+    results, *others = (open_results(sweep_folder(sweep)) for sweep in sweeps)
     if kind is not PlotKind.all:
-        drawing = draw_plot(kind.value, results, told, find_importance=find_importance)
+        drawing = draw_plot(
+            kind.value, results, told, find_importance=find_importance, others=others
+        )
         for path in save_drawing(drawing, target):
             print(path)
     else:
-        _check_all(told, target, is_file=is_file)
+        _check_all(told, target, sweeps, is_file=is_file)
         for name, drawn in draw_all(results, find_importance=find_importance, trial=trial):
             if isinstance(drawn, str):
                 print(f"left out {name}: {drawn}")
                 continue
             for path in save_drawing(drawn, target):
                 print(path)
-    warn(results.warnings)
+    for one in (results, *others):
+        warn(one.warnings)
 
 
 def _plots_beside(sweep: str | Path) -> Path:
@@ -117,7 +139,11 @@ def _plots_beside(sweep: str | Path) -> Path:
     return sweep / "plots"
 
 
-def _check_all(told: dict[str, object], target: Path, *, is_file: bool) -> None:
+def _check_all(
+    told: dict[str, object], target: Path, sweeps: Sequence[str], *, is_file: bool
+) -> None:
+    if len(sweeps) > 1:
+        raise ResultsError("sweep", sweeps[1], "all kinds are drawn of one sweep; name one")
     if is_file:
         raise ResultsError("out", target, "must be a folder where all kinds are drawn")
     for name in told:

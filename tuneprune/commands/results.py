@@ -12,6 +12,7 @@ from tuneprune.commands import keeping, queries
 from tuneprune.commands.masks import masks
 from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_folder, warn, width
 from tuneprune.commands.printing import printed
+from tuneprune.commands.subnets import subnets as list_subnets
 
 app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
 
@@ -145,6 +146,9 @@ def significance(
         str | None, typer.Option(help="What is compared. Default: the test split")
     ] = None,
     by: By = None,
+    subnets: Annotated[
+        bool, typer.Option("--subnets", help="Compare the subnets of each trial, too.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
@@ -155,7 +159,9 @@ def significance(
 
     with printed(table_format, out) as shown_as:
         results = open_results(sweep_folder(sweep))
-        found = sweep_significance(results, split=split, by=None if by is None else by.value)
+        found = sweep_significance(
+            results, split=split, by=None if by is None else by.value, subnets=subnets
+        )
         if shown_as not in FOR_PEOPLE:
             print_table(found, shown_as.value, width())
         elif not found.num_rows:
@@ -172,6 +178,9 @@ def pool(
     sweeps: Annotated[
         list[str], typer.Argument(help="Folders, names or URIs of sweeps.", metavar="SWEEP...")
     ],
+    subnets: Annotated[
+        bool, typer.Option("--subnets", help="Each size of subnet of a setting has a row, too.")
+    ] = False,
     table_format: Format = None,
     out: Out = None,
 ) -> None:
@@ -182,7 +191,7 @@ def pool(
 
     with printed(table_format, out) as shown_as:
         opened = [open_results(sweep_folder(sweep)) for sweep in sweeps]
-        pooled = pool_seeds(opened)
+        pooled = pool_seeds(opened, subnets=subnets)
         if shown_as in FOR_PEOPLE:
             searched = pooled.column_names[: pooled.column_names.index("is_baseline")]
             shown, common = without_common(pooled, searched, width())
@@ -247,6 +256,7 @@ for command in (
     queries.groups,
     queries.allocation,
     masks,
+    list_subnets,
     queries.utterances,
     keeping.export,
     keeping.compact,

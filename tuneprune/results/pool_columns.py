@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tuneprune.results.compare import FEWEST_SPEAKERS
 from tuneprune.results.layout import Column, natural_width
+from tuneprune.results.subnets import WHOLE
 
 
 def pool_columns(pooled: pa.Table, width: int) -> list[Column]:
@@ -36,7 +37,9 @@ def pool_columns(pooled: pa.Table, width: int) -> list[Column]:
     ]
     apart = [
         Column(
-            name=name, cells=[_short(row[path]) for row in rows], is_number=_is_number(pooled, path)
+            name=name,
+            cells=[_setting(row, path) for row in rows],
+            is_number=_is_number(pooled, path),
         )
         for name, path in zip(names, searched, strict=True)
     ]
@@ -44,7 +47,7 @@ def pool_columns(pooled: pa.Table, width: int) -> list[Column]:
         return [*apart, *found]
     together = [
         ", ".join(
-            f"{name} {_short(row[path])}"
+            f"{name} {_setting(row, path)}"
             for name, path in zip(names, searched, strict=True)
             if row[path] is not None
         )
@@ -81,6 +84,10 @@ def _last_parts(paths: Sequence[str]) -> list[str]:
 def _is_number(table: pa.Table, name: str) -> bool:
     kind = table.schema.field(name).type
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _setting(row: Mapping[str, Any], path: str) -> str:
+    return WHOLE if path == "subnet" and row[path] is None else _short(row[path])
 
 
 def _seeds(row: Mapping[str, Any]) -> str:

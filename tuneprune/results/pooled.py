@@ -4,26 +4,21 @@ Errors and words of all seeds are summed. Intervals come from draws of speakers,
 where speakers are too few, each with what all seeds recognised of it: another seed is no new voice.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.bootstrap import paired_bootstrap, wer_interval
 from tuneprune.results.compare import Block, check_same_utterances, usual_block, word_errors
-from tuneprune.results.networks import whole_model
-from tuneprune.results.pairing import PairKey, pair_key, without
+from tuneprune.results.pairing import PairKey
+from tuneprune.results.pool_runs import ROLES, Run, runs_of, searched_fields
 from tuneprune.results.reader import Results
 from tuneprune.results.settings import with_settings
-from tuneprune.results.settle import pieces
 
-_ROLES: tuple[Literal["dev", "test"], ...] = ("dev", "test")
-_COUNTED = ("utterance_id", "speaker", "num_ref_words", "substitutions", "deletions", "insertions")
 _INT, _FLOAT = pa.int64(), pa.float64()
 
 POOLED = pa.schema(
@@ -44,33 +39,18 @@ POOLED = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Run:
-    """A trial, with what it recognised last of dev and test; of nothing, if it did not finish."""
-
-    sweep: str
-    trial: str
-    seed: int
-    settings: str  # searched ones but for the seed, as JSON
-    is_baseline: bool
-    config: dict[str, Any]
-    params: int | None
-    finished: bool
-    recognised: Mapping[str, pa.Table]
-
-    @property
-    def pair_key(self) -> PairKey:
-        """What a run shares with its baseline."""
-        return pair_key(self.seed, self.config)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Draws:
     samples: int
     seed: int
 
 
-def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 0) -> pa.Table:
+def pool_seeds(
+    sweeps: Sequence[Results], *, subnets: bool = False, samples: int = 10_000, seed: int = 0
+) -> pa.Table:
     """Return a row for each setting of the searched fields other than the seed, best on dev first.
+
+    With ``subnets``, also a row for each setting and size of subnets, in a column ``subnet`` behind
+    the searched fields; null is the whole model. They have the baselines that whole models have.
 
     The columns, after one for each searched field:
 
@@ -90,6 +70,7 @@ def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 
 
     Args:
         sweeps: sweeps, or folders of them, that search the same fields, not counting the seed.
+        subnets: whether subnets have rows of their own.
         samples: draws of each bootstrap.
         seed: of the draws.
 
@@ -98,91 +79,47 @@ def pool_seeds(sweeps: Sequence[Results], *, samples: int = 10_000, seed: int = 
             their seed; or a finished run has kept no utterances, none with words, or others than
             its baseline.
     """
-    runs = [run for results in sweeps for run in _runs_of(results)]
-    searched = _searched(runs)
-    pools: dict[tuple[str, bool], dict[int, _Run]] = {}
-    for run in runs:
-        pool = pools.setdefault((run.settings, run.is_baseline), {})
-        if run.seed not in pool or (run.finished and not pool[run.seed].finished):
-            pool[run.seed] = run
+    runs = [run for results in sweeps for run in runs_of(results, subnets=subnets)]
+    searched = searched_fields(runs)
+    pools = _pools(runs)
     baselines = {
         run.pair_key: run
-        for (_, is_baseline), pool in pools.items()
+        for (_, is_baseline, subnet), pool in pools.items()
         for run in pool.values()
-        if is_baseline and run.finished
+        if is_baseline and subnet is None and run.finished
     }
     draws = _Draws(samples=samples, seed=seed)
     rows = [_pooled(list(pool.values()), baselines, draws) for pool in pools.values()]
-    table = pa.Table.from_pylist(rows, schema=POOLED.append(pa.field("settings", pa.string())))
-    keys = [(name, "ascending") for name in ("dev_wer", "is_baseline", "settings")]
-    return with_settings(table.sort_by(keys)).select([*searched, *POOLED.names])
+    schema = POOLED.append(pa.field("settings", pa.string())).append(pa.field("subnet", pa.int32()))
+    table = pa.Table.from_pylist(rows, schema=schema)
+    keys = [(name, "ascending") for name in ("dev_wer", "is_baseline", "settings", "subnet")]
+    told = [*searched, *(["subnet"] if subnets else []), *POOLED.names]
+    return with_settings(table.sort_by(keys)).select(told)
 
 
-def _runs_of(results: Results) -> list[_Run]:
-    trials = results.table("trials").to_pylist()
-    recognised: dict[str, dict[tuple[str, str], pa.Table]] = {}
-    if any(row["status"] == "finished" for row in trials):
-        recognised = {role: _last_recognised(results, role) for role in _ROLES}
-    return [_run(row, recognised) for row in trials]
-
-
-def _run(row: Mapping[str, Any], recognised: Mapping[str, Mapping[Any, pa.Table]]) -> _Run:
-    finished = row["status"] == "finished"
-    found: dict[str, pa.Table] = {}
-    for role in _ROLES if finished else ():
-        key = (row["sweep_id"], row["trial_id"])
-        if key not in recognised[role]:
-            raise ResultsError("trial", row["trial_id"], f"has kept no utterances of {role}")
-        found[role] = recognised[role][key]
-    return _Run(
-        sweep=row["sweep_id"],
-        trial=row["trial_id"],
-        seed=row["seed"],
-        settings=without(json.loads(row["settings"]), "seed"),
-        is_baseline=row["is_baseline"],
-        config=json.loads(row["config"] or "{}"),
-        params=row["params"],
-        finished=finished,
-        recognised=found,
-    )
-
-
-def _last_recognised(
-    results: Results, role: Literal["dev", "test"]
-) -> dict[tuple[str, str], pa.Table]:
-    """Return the counts of every trial's last recognition of a split, by sweep and trial."""
-    rows = whole_model(results.table("utterances"))
-    rows = rows.filter(pc.equal(rows["split"], results.split_name(role)))
-    found: dict[tuple[str, str], pa.Table] = {}
-    for piece in pieces(rows, ("sweep_id", "trial_id", "step")):  # the last step comes last
-        found[piece["sweep_id"][0].as_py(), piece["trial_id"][0].as_py()] = piece.select(_COUNTED)
-    return found
-
-
-def _searched(runs: Sequence[_Run]) -> list[str]:
-    """Return the searched fields but for the seed; refuse sweeps that search different ones."""
-    names: dict[str, set[str]] = {}
+def _pools(runs: Sequence[Run]) -> dict[tuple[str, bool, int | None], dict[int, Run]]:
+    """Return a run of each seed for each setting and subnet."""
+    pools: dict[tuple[str, bool, int | None], dict[int, Run]] = {}
     for run in runs:
-        # A baseline has none of its adaptation's, so it can not tell what its sweep searches.
-        if not run.is_baseline:
-            names.setdefault(run.sweep, set()).update(json.loads(run.settings))
-    first = next(iter(names), "")
-    for sweep, found in names.items():
-        odd = sorted(found ^ names[first])
-        if odd:
-            remedy = f"only one of it and {first} searches {odd[0]}; pool sweeps of the same fields"
-            raise ResultsError("sweep", sweep, remedy)
-    return sorted({name for run in runs for name in json.loads(run.settings)})
+        pool = pools.setdefault((run.settings, run.is_baseline, run.subnet), {})
+        if run.seed not in pool or (run.finished and not pool[run.seed].finished):
+            pool[run.seed] = run
+    for (settings, is_baseline, subnet), pool in pools.items():
+        for seed, run in pools[settings, is_baseline, None].items():
+            if not run.finished:  # its subnets are those of the other seeds, once it has some
+                pool.setdefault(seed, replace(run, subnet=subnet))
+    return pools
 
 
 def _pooled(
-    pool: Sequence[_Run], baselines: Mapping[PairKey, _Run], draws: _Draws
+    pool: Sequence[Run], baselines: Mapping[PairKey, Run], draws: _Draws
 ) -> dict[str, object]:
     """Return the row of one setting: ``pool`` holds one run of each seed."""
     _check_one_setting(pool)
     finished = [run for run in pool if run.finished]
     row: dict[str, object] = {
         "settings": pool[0].settings,
+        "subnet": pool[0].subnet,
         "is_baseline": pool[0].is_baseline,
         "seeds": len(finished),
         "unfinished": len(pool) - len(finished),
@@ -190,7 +127,7 @@ def _pooled(
     }
     if not finished:
         return row
-    for role in _ROLES:
+    for role in ROLES:
         row |= _error_rate(role, [run.recognised[role] for run in finished], draws)
     params = [run.params for run in finished if run.params is not None]
     row["params"] = round(sum(params) / len(params)) if params else None
@@ -209,7 +146,7 @@ def _error_rate(role: str, recognised: Sequence[pa.Table], draws: _Draws) -> dic
 
 
 def _difference(
-    runs: Sequence[_Run], baselines: Mapping[PairKey, _Run], draws: _Draws
+    runs: Sequence[Run], baselines: Mapping[PairKey, Run], draws: _Draws
 ) -> dict[str, object]:
     pairs = [
         (run.recognised["test"], baselines[run.pair_key].recognised["test"])
@@ -238,7 +175,7 @@ def _difference(
     }
 
 
-def _check_one_setting(pool: Sequence[_Run]) -> None:
+def _check_one_setting(pool: Sequence[Run]) -> None:
     first, *others = [run for run in pool if run.config] or pool
     for run in others:
         path = _first_difference(first.config, run.config)

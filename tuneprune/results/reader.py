@@ -25,6 +25,7 @@ from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.schema import TABLES
 from tuneprune.results.settings import configured_values, searched_names, with_settings
 from tuneprune.results.settle import settle
+from tuneprune.results.subnets import SubnetRows, SubnetView, subnet_table
 
 
 class Results:
@@ -208,6 +209,28 @@ class Results:
         """
         rows = self._rows_of("masks", trial)
         return mask_table(rows, self.adaptations(trial), by=by, step=step)
+
+    def subnets(
+        self, trial: str | None = None, *, by: SubnetView = "subnet", step: int | None = None
+    ) -> pa.Table:
+        """Return supernets with their subnets, of one trial or of all that have some.
+
+        Args:
+            trial: the trial; all of them if None.
+            by: what a row is; see ``subnets.subnet_table``.
+            step: finished optimizer steps, up to which events count; None is the end.
+        """
+        trials = self.trials()
+        if trial is not None:
+            trials = trials.filter(pc.equal(trials["trial_id"], trial))
+        rows = SubnetRows(
+            trials=trials,
+            searched=self.searched(),
+            subnets=self._rows_of("subnets", trial),
+            evaluations=self.evaluations(trial, by_subnet=True),
+            adaptations=self.adaptations(trial),
+        )
+        return subnet_table(rows, by=by, step=step)
 
     def utterances(self, trial: str, split: str, step: int | None = None) -> pa.Table:
         """Return what was recognised in every utterance of a split.

@@ -25,7 +25,7 @@ from tuneprune.results.compare import (
 )
 from tuneprune.results.folders import place_of
 from tuneprune.results.holm import holm
-from tuneprune.results.networks import whole_model
+from tuneprune.results.networks import network_name, whole_model
 from tuneprune.results.pairing import PairKey, pair_key
 from tuneprune.results.reader import Results
 
@@ -64,6 +64,7 @@ def sweep_significance(
     *,
     split: str | None = None,
     by: Block | None = None,
+    subnets: bool = False,
     samples: int = 10_000,
     seed: int = 0,
 ) -> pa.Table:
@@ -73,7 +74,8 @@ def sweep_significance(
     constraint. A baseline is a finished run without adaptation with the same seed and the same
     settings but for those of ``adaptation``. The columns:
 
-    - ``trial_id``, ``dev_wer`` and ``baseline``, the trial that it is compared with;
+    - ``trial_id`` (with ``subnets`` also subnets, below their whole model, called as ``t03/16``),
+      ``dev_wer`` and ``baseline``, the trial that it is compared with;
     - ``split``; ``wer`` and ``baseline_wer`` on it, fractions; ``difference``, the first minus the
       second; ``low``, ``high`` and ``probability_of_improvement``, as in ``Comparison``; ``by``,
       what was drawn, and ``blocks``, of how many;
@@ -87,6 +89,7 @@ def sweep_significance(
         results: of one sweep.
         split: what is compared; the trials' test split if None.
         by: what is drawn; see ``compare.usual_block`` for None.
+        subnets: whether subnets are compared, too; each is one more ``p`` to correct for.
         samples: number of draws, the same ones for all trials of a baseline.
         seed: of the draws.
 
@@ -100,6 +103,8 @@ def sweep_significance(
     chosen = results.split_name("test") if split is None else split
     _check_split(results, chosen)
     trials = results.best(k=max(1, results.trials().num_rows), baselines=False).to_pylist()
+    if subnets:
+        trials = _with_subnets(results, trials)
     baselines = _baselines(results)
     rows = {row["trial_id"]: _row_without(row, chosen) for row in trials}
     how = _How(split=chosen, by=by, samples=samples, seed=seed)
@@ -114,6 +119,18 @@ def sweep_significance(
     corrected = holm([row.get("p") for row in rows.values()])
     full = [{**row, "holm_p": p} for row, p in zip(rows.values(), corrected, strict=True)]
     return pa.Table.from_pylist(full, schema=SIGNIFICANCE)
+
+
+def _with_subnets(results: Results, trials: Sequence[_Row]) -> list[_Row]:
+    """Return trials each followed by its subnets, which differ from it in name and error rate."""
+    found: dict[str, list[_Row]] = {row["trial_id"]: [row] for row in trials}
+    of_trial = {row["trial_id"]: row for row in trials}
+    for row in results.subnets().to_pylist():
+        trial, size = row["trial_id"], row["subnet"]
+        if trial in found and size is not None:
+            known = {"trial_id": network_name(trial, size), "dev_wer": row["dev_wer"]}
+            found[trial].append({**of_trial[trial], **known})
+    return [row for rows in found.values() for row in rows]
 
 
 def _check_split(results: Results, split: str) -> None:

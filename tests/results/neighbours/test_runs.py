@@ -43,6 +43,19 @@ def test_each_language_of_a_split_has_numbers_of_its_own(
     assert (found["dev/wer"], found["dev/en/wer"], found["dev/fr/wer"]) == (0.5, 0.25, 0.75)
 
 
+def test_each_subnet_has_numbers_of_its_own(
+    tmp_path: Path, supernet_writer: Callable[..., None]
+) -> None:
+    supernet_writer("t1", folder="super", dev_subnets_wer=0.7)
+    (run,) = runs_of(open_results(tmp_path / "super"))
+    found = dict(run.metrics)[30]
+    assert (found["dev/wer"], found["dev/subnet_4/wer"], found["dev/subnet_2/wer"]) == (
+        0.5, 0.6, 0.8,
+    )  # fmt: skip
+    assert found["test/subnet_2/cer"] == 0.15
+    assert run.summary["dev_subnets_wer"] == 0.7
+
+
 def test_a_run_began_so_long_before_its_end_as_it_worked(sweep: Results) -> None:
     run = next(run for run in runs_of(sweep) if run.name == "t1")
     assert (run.started_s, run.ended_s) == (1_000_000.0, 1_000_064.0)

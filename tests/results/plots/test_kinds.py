@@ -24,10 +24,16 @@ def find_importance(results: Results, metric: str) -> Importance:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_written_as_png_and_svg_the_same_each_time(
-    sweep: Results, tmp_path: Path, kind: str, mask_writer: Callable[[str], None]
+    sweep: Results,
+    tmp_path: Path,
+    kind: str,
+    mask_writer: Callable[[str], None],
+    supernet_writer: Callable[[str], None],
 ) -> None:
     if kind == "masks":
         mask_writer("t1")
+    if kind in ("subnets", "sizes"):
+        supernet_writer("t5")
     written = []
     for number in range(2):
         drawing = draw_plot(kind, sweep, {}, find_importance=find_importance)
@@ -93,6 +99,11 @@ def refuse(results: Results, metric: str) -> Importance:
         ("pareto", {"x": "reason"}, "x = 'reason': must be one of"),
         ("pareto", {"x": "real_time_factor"}, "no trial has a number for it"),
         ("history", {"metric": "test_cer"}, "no trial has a number for it"),
+        ("subnets", {}, "trials = 5: have none that has finished with subnets; name a trial"),
+        ("subnets", {"trial": "t1"}, "trial = 't1': has no subnets, so there is nothing to draw"),
+        ("sizes", {}, "sweep = 's': has no finished trial with subnets and params"),
+        ("sizes", {"metric": "dev_language_wer"}, "metric = 'dev_language_wer': must be one of"),
+        ("sizes", {"x": "seed"}, "x = 'seed': must be one of params, multiply_adds_per_s"),
     ],
 )
 def test_what_can_not_be_drawn_is_one_line(
@@ -104,7 +115,7 @@ def test_what_can_not_be_drawn_is_one_line(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["surface", "pareto", "history", "importance", "stages"])
+@pytest.mark.parametrize("kind", ["surface", "pareto", "history", "importance", "stages", "sizes"])
 def test_several_sweeps_are_refused(tmp_path: Path, trial_writer: object, kind: str) -> None:
     for name in ("a", "b"):
         trial_writer("t1", folder=name, sweep_id=name)  # type: ignore[operator]

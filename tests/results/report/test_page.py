@@ -127,6 +127,20 @@ def test_without_masks_there_is_nothing_of_them(read: Read) -> None:
     assert not [text for texts in read.text.values() for text in texts if "mask" in text.lower()]
 
 
+def test_subnets_have_a_section_where_there_are_some(supernets: Path) -> None:
+    read = Read(report_html(open_results(supernets)))
+    assert "t1 t1/4 t1/2 t2 t2/4 t2/2" in " ".join(read.text["th"])
+    numbers = " ".join(read.text["td"])
+    assert "8 1,000 100.0 % 50.0 % 10.0 % 4 670 67.0 % 60.0 % 15.0 % 2 520 52.0 % " in numbers
+    labels = read.values("aria-label")
+    assert [one for one in labels if one.startswith("Modules that the subnets of 2 trials keep")]
+    assert [one for one in labels if one.startswith("Word error rate on test over size")]
+
+
+def test_without_subnets_there_is_nothing_of_them(read: Read) -> None:
+    assert not [text for texts in read.text.values() for text in texts if "subnet" in text.lower()]
+
+
 def test_the_same_tables_give_the_same_bytes(sweep: Results, tmp_path: Path) -> None:
     for name in ("a.html", "b.html"):
         write_report(open_results(sweep.path), tmp_path / name)

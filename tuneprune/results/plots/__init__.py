@@ -17,7 +17,9 @@ from tuneprune.results.plots.kinds import KINDS, Drawing, FindImportance, draw_a
 from tuneprune.results.plots.masks import mask_picture
 from tuneprune.results.plots.panels import allocation_panels
 from tuneprune.results.plots.scores import score_map
+from tuneprune.results.plots.sizes import size_picture
 from tuneprune.results.plots.stages import stage_tree
+from tuneprune.results.plots.subnets import subnet_picture
 from tuneprune.results.plots.surface import setting_surface
 
 __all__ = [
@@ -42,5 +44,7 @@ __all__ = [
     "score_map",
     "setting_comparison",
     "setting_surface",
+    "size_picture",
     "stage_tree",
+    "subnet_picture",
 ]

@@ -3,11 +3,12 @@
 They show what the tables hold and compute nothing that they do not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneprune.errors import ResultsError
+from tuneprune.results.folders import place_of
 from tuneprune.results.plots.comparison import setting_comparison
 from tuneprune.results.plots.curves import learning_curves
 from tuneprune.results.plots.evolution import allocation_evolution
@@ -18,7 +19,9 @@ from tuneprune.results.plots.masks import mask_picture
 from tuneprune.results.plots.measures import best_adapted
 from tuneprune.results.plots.panels import allocation_panels
 from tuneprune.results.plots.scores import score_map
+from tuneprune.results.plots.sizes import size_picture
 from tuneprune.results.plots.stages import stage_tree
+from tuneprune.results.plots.subnets import subnet_picture
 from tuneprune.results.plots.surface import setting_surface
 from tuneprune.results.reader import Results
 
@@ -36,11 +39,13 @@ class Kind:
         draw: returns the picture of results; takes the options by name.
         options: that it can be told.
         of_trial: whether it is of one trial, the best that adapted (had masks) unless it is told.
+        of_several: whether it may be of several sweeps.
     """
 
     draw: Callable[..., "Figure"]
     options: tuple[str, ...] = ()
     of_trial: bool = False
+    of_several: bool = False
 
 
 def _draw_curves(results: Results, *, trial: str | None = None, **options: Any) -> "Figure":
@@ -63,6 +68,8 @@ KINDS: dict[str, Kind] = {
     "evolution": Kind(draw=allocation_evolution, options=("trial", "unit"), of_trial=True),
     "scores": Kind(draw=score_map, options=("trial", "event", "scorer"), of_trial=True),
     "masks": Kind(draw=mask_picture, options=("trial", "step"), of_trial=True),
+    "subnets": Kind(draw=subnet_picture, options=("trial", "step")),
+    "sizes": Kind(draw=size_picture, options=("x", "metric"), of_several=True),
     "surface": Kind(draw=setting_surface, options=("x", "y", "metric")),
     "scorers": Kind(draw=setting_comparison, options=("by",)),
     "pareto": Kind(draw=pareto_picture, options=("x", "metric")),
@@ -81,19 +88,26 @@ class Drawing:
 
 
 def draw_plot(
-    kind: str, results: Results, options: Mapping[str, object], *, find_importance: FindImportance
+    kind: str,
+    results: Results,
+    options: Mapping[str, object],
+    *,
+    find_importance: FindImportance,
+    others: Sequence[Results] = (),
 ) -> Drawing:
-    """Return one picture of a sweep.
+    """Return one picture of a sweep, or of several where the kind may be.
 
     Args:
         kind: one of ``KINDS``.
         results: one sweep.
         options: what the picture is told, by name; those not given are as its function says.
         find_importance: computes what the kind ``importance`` shows, from results and a metric.
+        others: more sweeps.
 
     Raises:
-        ResultsError: another kind, an option that the kind does not have, or as the kind's
-            function, as where the sweep has not recorded what is to be shown.
+        ResultsError: another kind, ``others`` of a kind of one sweep, an option that the kind does
+            not have, or as the kind's function, as where the sweep has not recorded what is to be
+            shown.
     """
     if kind not in KINDS:
         raise ResultsError("kind", kind, f"must be one of {', '.join(KINDS)}")
@@ -102,6 +116,12 @@ def draw_plot(
         if name not in chosen.options:
             takes = " and ".join(f"--{one}" for one in chosen.options) or "nothing"
             raise ResultsError(name, value, f"has no meaning for {kind}, which takes {takes}")
+    if others and not chosen.of_several:
+        several = " and ".join(f"`{name}`" for name, one in KINDS.items() if one.of_several)
+        remedy = f"{kind} is of one sweep; of several at once there is {several}"
+        raise ResultsError("sweep", place_of(others[0].folder), remedy)
+    if others:
+        told["others"] = others
     file = kind
     if chosen.of_trial:
         told["trial"] = told.get("trial") or best_adapted(results, masks=kind == "masks")

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tuneprune.errors import ResultsError
 from tuneprune.results.folders import place_of
 from tuneprune.results.reader import Results
-from tuneprune.results.schema import TABLES, field_note
+from tuneprune.results.schema import MASK_DECISIONS, TABLES, field_note
 
 NO_CANDIDATE = "stopped, repeated, or outside of a constraint"
 _LARGE = ((1e9, "billion "), (1e6, "million "), (1e4, "thousand "))
@@ -103,7 +103,9 @@ def best_adapted(results: Results, *, masks: bool = False) -> str:
         ResultsError: there is none.
     """
     events = results.adaptations()
-    events = events.filter(pc.is_valid(events["decision"])) if masks else events
+    if masks:
+        decided = pa.array(MASK_DECISIONS, pa.string())
+        events = events.filter(pc.is_in(events["decision"], decided))
     adapted = set(events["trial_id"].to_pylist())
     ranked = results.best(k=max(1, results.trials().num_rows), baselines=False)
     names: list[str] = ranked["trial_id"].to_pylist()

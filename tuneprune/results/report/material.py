@@ -158,7 +158,7 @@ def _significance(results: Results) -> Found:
 
 def _pooled(results: Results) -> Found:
     try:
-        table = pool_seeds([results])
+        table = pool_seeds([results], subnets=results.table("subnets").num_rows > 0)
     except ResultsError as error:
         return Found(why_not=str(error))
     if max(table["seeds"].to_pylist(), default=0) < 2:

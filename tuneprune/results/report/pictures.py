@@ -22,6 +22,8 @@ HEADINGS = {
     "evolution": "How that came, event by event",
     "scores": "Scores of groups, and what was grown and dropped",
     "masks": "Masks, what languages share, and what events changed",
+    "subnets": "Modules that subnets keep",
+    "sizes": "Error rate against size, supernets with their subnets",
     "surface": "Two settings together",
     "scorers": "Settings with their intervals",
     "pareto": "Error rate against size",
@@ -36,6 +38,9 @@ _CAPTIONS = {
     "evolution": "Groups of every module of the same trial after each of its events.",
     "scores": "Each cell is a group of the same trial at its last event.",
     "masks": "A cell of languages is what two of them share, a cell of layers what is kept there.",
+    "subnets": "A cell is a module of a trial, or of the seeds of a setting; dark is what the "
+    "smallest subnet keeps.",
+    "sizes": "A line joins a whole model and its subnets; bars are 95 % intervals by bootstrap.",
     "surface": "Trials where two searched settings put them; colour is the error rate.",
     "scorers": "Seeds of a setting are pooled. An interval of the difference that holds 0 shows no "
     "difference.",

@@ -11,12 +11,13 @@ from tuneprune.results.report.masks import mask_section
 from tuneprune.results.report.material import Material
 from tuneprune.results.report.one_trial import each_trial, failures
 from tuneprune.results.report.pictures import HEADINGS
+from tuneprune.results.report.subnets import subnet_section
 from tuneprune.results.report.tables import facts, of_columns
 from tuneprune.results.report.trial_table import best_table, trial_table
 from tuneprune.results.report.wording import counted, duration, moment
 from tuneprune.results.significance_columns import significance_columns, significance_notes
 
-_ELSEWHERE = ("masks", "stages")  # pictures that have sections of their own
+_ELSEWHERE = ("masks", "subnets", "sizes", "stages")  # pictures that have sections of their own
 _WIDE = 10_000  # columns of text; a page folds by itself
 
 
@@ -46,6 +47,7 @@ def sections(material: Material, pictures: Mapping[str, Html | str]) -> list[Sec
         ("trials", "All trials", trial_table(material)),
         ("pictures", "Pictures", _pictures(pictures)),
         ("masks", "Masks", mask_section(material, pictures["masks"])),
+        ("subnets", "Subnets", subnet_section(material, (pictures["subnets"], pictures["sizes"]))),
         ("sharing", "What was shared", _sharing(material, pictures["stages"])),
         ("failures", "Trials that did not finish", failures(material)),
         ("settings", "Settings and commands of each trial", _each(material)),
