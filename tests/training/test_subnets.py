@@ -194,7 +194,7 @@ def test_an_exported_onnx_file_says_what_the_subnet_says(
         {"features": features.numpy(), "num_frames": num_frames.numpy()},
     )
     said = (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
-    assert_same(said, gated(path, route, [48, 31]), atol=1e-5)
+    assert_same(said, gated(path, route, [48, 31]))
 
 
 @pytest.mark.parametrize(
