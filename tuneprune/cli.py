@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, doctor, plot, report, results, runs
+from tuneprune.commands import checkpoints, corpus, doctor, plot, report, results, runs, supernet
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ for command in (
     doctor.doctor,
     plot.plot,
     report.report,
+    supernet.subnets,
     checkpoints.allocation,
     checkpoints.transcribe,
     checkpoints.export,

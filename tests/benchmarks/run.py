@@ -34,6 +34,7 @@ import bench_padding
 import bench_query
 import bench_sharing
 import bench_step
+import bench_subnets
 import bench_transducer
 import torch
 from comparing import Row, Size
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "event": bench_event.compare,
     "after_event": bench_after_event.compare,
     "masks": bench_masks.compare,
+    "subnets": bench_subnets.compare,
     "transducer": bench_transducer.compare,
     "padding": bench_padding.compare,
     "epoch": bench_epoch.compare,

@@ -63,9 +63,23 @@ def save_checkpoint(folder: Path, role: str, *, step: int, **state: Any) -> Path
         FullDiskError: there is no room for it; what was there stays.
     """
     target = folder / checkpoint_name(role, step)
+    save_checkpoint_as(target, step=step, **state)
+    return target
+
+
+def save_checkpoint_as(target: Path, *, step: int, **state: Any) -> None:
+    """Write a checkpoint beside ``target`` and rename it; what was there goes.
+
+    Args:
+        target: the folder.
+        step: finished steps.
+        state: as of ``write_checkpoint``.
+
+    Raises:
+        FullDiskError: there is no room for it; what was there stays.
+    """
     with _put_in_place(target) as beside:
         write_checkpoint(beside, step=step, **state)
-    return target
 
 
 def write_checkpoint(

@@ -1,6 +1,7 @@
 """A trained model as a file that runs without tuneprune: TorchScript or ONNX, and what it needs.
 
 From features to log-probabilities; neither the features nor the decoding are part of the file.
+What only tuneprune reads is smaller (compact), or a checkpoint of a subnet by itself.
 
 Shapes: B utterances, T frames, F mel bins, U encoder frames, V labels with the blank at index 0.
 """
@@ -22,10 +23,12 @@ from tuneprune.data.corpus import write_beside
 from tuneprune.errors import CheckpointError, ResourceError
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.groups import allocation_of
+from tuneprune.training.checkpoint import save_checkpoint_as
 from tuneprune.training.compact import write_compact
-from tuneprune.training.recogniser import Recogniser, load_masked, load_model
+from tuneprune.training.recogniser import Recogniser, load_masked, load_model, subnet_recogniser
+from tuneprune.training.subnets import open_subnets
 
-ModelFormat = Literal["torchscript", "onnx"]  # compact is written by `export_compact`
+ModelFormat = Literal["torchscript", "onnx"]  # others have functions of their own
 EXPORT_VERSION = 1
 _TRACED_WITH = (53, 40)  # lengths that nothing else in a model is likely to have
 _INPUTS = ("features", "num_frames")
@@ -59,8 +62,45 @@ def export_compact(checkpoint: str | Path, out: Path) -> CompactSize:
     return CompactSize(compact_bytes=written, dense_bytes=dense)
 
 
+def export_checkpoint(checkpoint: str | Path, out: Path, *, subnet: int) -> Path:
+    """Write a subnet as the checkpoint of a plain model, without what it takes to train it on.
+
+    Whatever reads a checkpoint ``best-<step>`` of a run without adaptation reads it.
+
+    Args:
+        checkpoint: a supernet's, a folder.
+        out: the folder, which must not be there yet.
+        subnet: modules that it keeps.
+
+    Raises:
+        CheckpointError: not a supernet's checkpoint, or ``out`` is there or can not be written.
+        ConfigError: there is no subnet of that size.
+    """
+    subnets = open_subnets(checkpoint)
+    recogniser = subnet_recogniser(subnets, subnet)
+    if out.exists():
+        raise CheckpointError("out", out, "is there already; name a folder that is not")
+    with _writing(out):
+        save_checkpoint_as(
+            out,
+            step=subnets.held.step,
+            model=recogniser.model,
+            optimizer=None,
+            config=recogniser.config,
+            labels=recogniser.labels,
+            hook={"method": "none", "observed": {}},
+            progress={},
+        )
+    return out
+
+
 def export_model(
-    checkpoint: str | Path, out: Path, model_format: ModelFormat, *, language: str | None = None
+    checkpoint: str | Path,
+    out: Path,
+    model_format: ModelFormat,
+    *,
+    language: str | None = None,
+    subnet: int | None = None,
 ) -> tuple[Path, Path]:
     """Write the model of a checkpoint to ``out``, and beside it how to use it as JSON.
 
@@ -75,18 +115,21 @@ def export_model(
         out: the file; one that is there is replaced, once the new one is whole.
         model_format: ``onnx`` needs the packages of the extra ``export``.
         language: whose mask is applied, where each language has one.
+        subnet: of a supernet, how many modules the network keeps; None: all of them.
 
     Returns:
         The model's file and that of its JSON.
 
     Raises:
-        CheckpointError: not a checkpoint, or of a transducer, or ``out`` can not be written.
-        ConfigError: there is a mask for each language, and none for this one.
+        CheckpointError: not a checkpoint, or of a transducer, or without subnets where one is
+            asked for, or ``out`` can not be written.
+        ConfigError: there is a mask for each language, and none for this one; or there is no
+            subnet of that size.
         ResourceError: a package that ``onnx`` needs is not installed.
     """
     if model_format == "onnx":
         _require("onnx", "onnxscript")
-    recogniser = load_model(checkpoint, language=language)
+    recogniser = load_model(checkpoint, language=language, subnet=subnet)
     if recogniser.config.model.transducer is not None:
         remedy = "is of a transducer; only CTC models are exported"
         raise CheckpointError("checkpoint", checkpoint, remedy)

@@ -30,6 +30,7 @@ from tuneprune.training.checkpoint import Checkpoint, load_model_tensors, open_c
 from tuneprune.training.compact import CompactModel, read_compact
 from tuneprune.training.initial_masks import masking_in, masks_in
 from tuneprune.training.step import autocast, encode
+from tuneprune.training.subnets import Subnets, open_subnets
 
 RECORDINGS_AT_A_TIME = 1024
 """Features of so many recordings are held in memory: 0.3 GB for 10 s each and 80 mel bins."""
@@ -42,7 +43,7 @@ class Recogniser:
     Args:
         model: in evaluation mode and without gates.
         labels: what the model's outputs stand for.
-        config: the run that it was trained in.
+        config: the run that it was trained in; of a subnet, with its shape and no adaptation.
     """
 
     model: SpeechModel
@@ -132,7 +133,9 @@ class Recogniser:
         return map(self.labels.decode, found)
 
 
-def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogniser:
+def load_model(
+    checkpoint: str | Path, *, language: str | None = None, subnet: int | None = None
+) -> Recogniser:
     """Return the recogniser that a checkpoint holds, in the allocation it had grown to.
 
     Where the checkpoint was taken while gates were being learned, they are folded into the weights.
@@ -142,13 +145,19 @@ def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogn
         checkpoint: a folder ``best-<step>`` or ``last-<step>`` of a run, or a file that was
             exported as ``compact``.
         language: whose mask it is to recognise with, where each language has one.
+        subnet: of a supernet, how many modules the network keeps that is to recognise; any size
+            will do that `Subnets` has. None: all of them.
 
     Raises:
-        CheckpointError: it is none, is damaged, or of another version; of a run's or a sweep's
-            folder, the checkpoints in it are named.
+        CheckpointError: it is none, is damaged, or of another version, or has no subnets; of a
+            run's or a sweep's folder, the checkpoints in it are named.
         ConfigError: there is a mask for each language, and none for this one; or a language is
-            named where there is none for any.
+            named where there is none for any; or there is no subnet of that size.
     """
+    if subnet is not None:
+        if language is not None:
+            raise ConfigError("language", language, "leave it out: a supernet has no masks")
+        return subnet_recogniser(open_subnets(checkpoint), subnet)
     model, masking, labels, config = _loaded(Path(checkpoint))
     if language is not None and not masking.is_per_language:
         raise ConfigError("language", language, "leave it out: no language has a mask of its own")
@@ -157,6 +166,16 @@ def load_model(checkpoint: str | Path, *, language: str | None = None) -> Recogn
     model.load_state_dict(masked)
     model.eval()
     return Recogniser(model=model, labels=labels, config=config)
+
+
+def subnet_recogniser(subnets: Subnets, size: int) -> Recogniser:
+    """Return the recogniser that a subnet is.
+
+    Raises:
+        ConfigError: there is no subnet of that size.
+    """
+    model = subnets.model_of(size)
+    return Recogniser(model=model, labels=subnets.held.labels, config=subnets.config_of(model))
 
 
 def load_masked(checkpoint: str | Path) -> CompactModel:
