@@ -2,17 +2,16 @@
 
 Each is exported as a checkpoint, loaded, and encodes and decodes the same 10 s utterances. The bar
 is a share of the ratio of the multiply-adds of whole models, front-end and output included. Which
-modules a subnet keeps is drawn, as many of each kind as of any other, for a multiply-add takes
-longer in a depthwise convolution than in a matrix product.
+modules a subnet keeps is drawn.
 """
 
-import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from comparing import Bar, Comparison, Row, Size, take_turns, timed
+from rankings import drawn_ranking
 from recognisers import an4_config, an4_model, sizes_of
 from torch import Tensor
 
@@ -71,7 +70,7 @@ def _supernet(model: ModelConfig, sizes: tuple[int, ...], folder: Path) -> Path:
     config = an4_config().model_copy(update={"model": model, "adaptation": adaptation})
     supernet = _model(config)
     supernet.open_networks(len(sizes), scores=None, seed=0)
-    hook = {"ranking": _ranking(supernet), "switched": True, "sizes": list(sizes)}
+    hook = {"ranking": drawn_ranking(supernet), "switched": True, "sizes": list(sizes)}
     return save_checkpoint(
         folder,
         "best",
@@ -88,16 +87,6 @@ def _supernet(model: ModelConfig, sizes: tuple[int, ...], folder: Path) -> Path:
 def _model(config: RunConfig) -> SpeechModel:
     num_bins, num_labels = config.features.num_bins, len(_LABELS)
     return build_model(config.model, num_bins=num_bins, num_labels=num_labels, seed=0)
-
-
-def _ranking(supernet: SpeechModel) -> list[str]:
-    """Return all modules, one of each kind after the other, those of a kind in drawn order."""
-    names: dict[str, list[str]] = {}
-    for module in supernet.prunable_modules():
-        names.setdefault(module.kind, []).append(module.name)
-    drawn = random.Random(0)
-    orders = [drawn.sample(one, len(one)) for one in names.values()]
-    return [name for rank in zip(*orders, strict=True) for name in rank]
 
 
 def _recognising(recogniser: Recogniser) -> Callable[[], None]:

@@ -3,6 +3,8 @@
 Legend: B batch, T frames, F mel bins.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from comparing import Size
@@ -22,6 +24,7 @@ from tuneprune.config import (
 from tuneprune.data.batching import epoch_batches
 from tuneprune.models.build import build_model
 from tuneprune.models.frontend import encoder_frames
+from tuneprune.structure.routes import Route
 from tuneprune.training.batches import Batch, collate
 from tuneprune.training.optim import build_optimizer
 from tuneprune.training.step import backward
@@ -128,15 +131,24 @@ class Trainee:
         self.optimizer.step()
         masking.updated()
 
+    def networks_step(self, routes: Sequence[Route], *, together: bool) -> None:
+        """Do the same for several networks and update once: in one pass, or one after the other."""
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in [routes] if together else [[route] for route in routes]:
+            loss = self._backward("float32", part)
+            assert loss.isfinite(), "a step of numbers that are none takes another time"
+        self.optimizer.step()
+
     def hook(self, config: GrowDropConfig = GROW_DROP, *, total_steps: int) -> GrowDrop:
         """Return the hook of a run of the model in the state that it is in now."""
         return GrowDrop(self.model, self.optimizer, config, total_steps=total_steps, seed=0)
 
-    def _backward(self, precision: str) -> torch.Tensor:
+    def _backward(self, precision: str, routes: Sequence[Route] = ()) -> torch.Tensor:
         return backward(
             self._run,
             [self._batch],
             encoder_frames=self._frames,
             device=torch.device("cpu"),
             precision=precision,
+            routes=lambda: routes,
         )

@@ -30,6 +30,7 @@ import bench_event
 import bench_hook
 import bench_many
 import bench_masks
+import bench_networks
 import bench_padding
 import bench_query
 import bench_sharing
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "event": bench_event.compare,
     "after_event": bench_after_event.compare,
     "masks": bench_masks.compare,
+    "networks": bench_networks.compare,
     "subnets": bench_subnets.compare,
     "transducer": bench_transducer.compare,
     "padding": bench_padding.compare,

@@ -190,7 +190,7 @@ class Evaluator:
 
 @dataclass(slots=True)
 class _Part:
-    """What one network makes of a rank's share: texts by place, loss and frames of those that fit."""
+    """What one network makes of a rank's share: texts by place; loss and frames, where they fit."""
 
     texts: dict[int, str] = field(default_factory=dict)
     loss: float = 0.0
