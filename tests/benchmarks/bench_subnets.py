@@ -54,11 +54,10 @@ def _rows(model: ModelConfig, *, repeats: int) -> list[Row]:
     work = {kept: one.model.frame_macs() for kept, one in networks.items()}
     return [
         Comparison(
-            what=f"{kept} of {modules}, {work[modules] / work[kept]:.2f} x less work, "
-            f"{model.encoder}, {sizes_of(model)}",
+            what=f"{kept} of {modules}, {model.encoder}, {sizes_of(model)}",
             ours=taken[str(kept)],
             baseline=taken[str(modules)],
-            bar=Bar(kind="faster", limit=_SHARE * work[modules] / work[kept]),
+            bar=Bar(kind="faster", limit=round(_SHARE * work[modules] / work[kept], 2)),
         )
         for kept in sizes
     ]

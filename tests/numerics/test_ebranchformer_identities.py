@@ -112,3 +112,20 @@ def test_a_block_without_groups_is_the_merge_of_zeros_and_the_norm() -> None:
     expected = functional.layer_norm(x + merged, (16,), block.norm.weight, block.norm.bias)
     found = block(x, torch.ones(2, 9, dtype=torch.bool))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kinds", [("mhsa",), ("cgmlp",), ("mhsa", "cgmlp")])
+def test_the_merge_has_the_gradients_of_a_merge_of_zeros(kinds: tuple[str, ...]) -> None:
+    silent, emptied = build(), build()
+    dropped = [g for g in silent.parameter_groups() if g.layer == 0 and g.kind in kinds]
+    for kind in kinds:
+        name = "output" if kind == "mhsa" else "linear_out"
+        for parameter in silent.blocks[0].get_submodule(f"{kind}.{name}").parameters():
+            nn.init.zeros_(parameter)
+    plan = AdaptationPlan(dropped=tuple(group.id for group in dropped))
+    apply_plan(emptied, emptied.prunable_modules(), plan)
+    for model in (silent, emptied):
+        outputs(model).square().sum().backward()
+    for name in ("merge_linear.weight", "merge_linear.bias", "merge_depthwise.bias"):
+        expected, found = (m.blocks[0].get_parameter(name).grad for m in (silent, emptied))
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

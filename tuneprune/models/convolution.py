@@ -2,7 +2,7 @@
 
 Also what it shares with convolutional gating: filters over time, and the norm of channels.
 
-Legend: B batch, T frames, D model width, C channels.
+Legend: B batch, T frames, D model width, C channels, K frames of a filter.
 """
 
 from typing import Literal
@@ -71,14 +71,18 @@ def depthwise_filters(channels: int, kernel: int) -> nn.Conv1d:
 
 def filtered(x_BTC: Tensor, valid_BT: Tensor, filters: nn.Conv1d) -> Tensor:
     """Return each channel through its filter; frames outside the utterances count as zeros."""
+    return filtered_by(x_BTC, valid_BT, filters.weight, filters.bias)
+
+
+def filtered_by(
+    x_BTC: Tensor, valid_BT: Tensor, weight_C1K: Tensor, bias_C: Tensor | None
+) -> Tensor:
+    """Do the same with filters that are given as tensors; there is one for each channel."""
     inside_BCT = (x_BTC * valid_BT[:, :, None]).transpose(1, 2)
     # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
+    channels, _, kernel = weight_C1K.shape
     mixed_BCT = functional.conv1d(
-        inside_BCT,
-        filters.weight,
-        filters.bias,
-        padding=filters.padding,
-        groups=filters.weight.shape[0],
+        inside_BCT, weight_C1K, bias_C, padding=(kernel - 1) // 2, groups=channels
     )
     return mixed_BCT.transpose(1, 2)
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tuneprune.config import ModelConfig
 from tuneprune.models.block import ALL_RUN, NO_GATES, EncoderBlock
-from tuneprune.models.convolution import depthwise_filters, filtered
+from tuneprune.models.convolution import depthwise_filters, filtered, filtered_by
 from tuneprune.models.dropout import dropout
 from tuneprune.structure.routes import ModuleUse
 
@@ -47,14 +48,35 @@ class EBranchformerBlock(EncoderBlock):
         if len(kinds) == 1:
             return self.added(x_BTD, valid_BT, kinds[0], gates, uses)
         branches = [self.contributed(x_BTD, valid_BT, kind, gates, uses) for kind in kinds]
-        return x_BTD + self._merged(
-            [torch.zeros_like(x_BTD) if one is None else one for one in branches], valid_BT
-        )
+        mixed_BTD = self._merged(branches, valid_BT, like=x_BTD)
+        return x_BTD + dropout(mixed_BTD, self.dropout, training=self.training)
 
     def merge_macs(self) -> int:
         return self.merge_depthwise.weight.numel() + self.merge_linear.weight.numel()
 
-    def _merged(self, branches: Sequence[Tensor], valid_BT: Tensor) -> Tensor:
-        both = torch.cat(list(branches), dim=-1)
-        mixed = both + filtered(both, valid_BT, self.merge_depthwise)
-        return dropout(self.merge_linear(mixed), self.dropout, training=self.training)
+    def _merged(
+        self, branches: Sequence[Tensor | None], valid_BT: Tensor, *, like: Tensor
+    ) -> Tensor:
+        """Return the merge of both branches [B, T, D], of the shape of ``like``.
+
+        A branch that is None counts as zeros, of which nothing is left but what the filters'
+        biases add; so neither the filters nor the linear map are run over it.
+        """
+        attended_BTD, gated_BTD = branches
+        if attended_BTD is not None and gated_BTD is not None:
+            both = torch.cat([attended_BTD, gated_BTD], dim=-1)
+            mixed: Tensor = self.merge_linear(both + filtered(both, valid_BT, self.merge_depthwise))
+            return mixed
+        bias = self.merge_depthwise.bias
+        assert bias is not None, "depthwise filters have biases"
+        if attended_BTD is None and gated_BTD is None:
+            constant: Tensor = self.merge_linear(bias)
+            return constant.expand_as(like)
+        one_BTD, other = (attended_BTD, 1) if gated_BTD is None else (gated_BTD, 0)
+        assert one_BTD is not None
+        weights = self.merge_linear.weight.chunk(2, dim=1)
+        biases = bias.chunk(2)
+        shift_D = functional.linear(biases[other], weights[other], self.merge_linear.bias)
+        filters = self.merge_depthwise.weight.chunk(2)[1 - other]
+        mixed_BTD = one_BTD + filtered_by(one_BTD, valid_BT, filters, biases[1 - other])
+        return functional.linear(mixed_BTD, weights[1 - other], shift_D)
