@@ -50,8 +50,7 @@ def _rows(config: ModelConfig, *, repeats: int) -> list[Row]:
         runs, alone = (_runs(trainee, routes, together=one) for one in (True, False))
         rows.append(
             Comparison(
-                what=f"step, 3 networks / one by one, {what}, {runs} of {alone} parts run, "
-                f"{sizes_of(config)}",
+                what=f"3 networks / 1 by 1, {what}, {runs}/{alone} parts, {sizes_of(config)}",
                 ours=taken["together"],
                 baseline=taken["alone"],
                 bar=Bar(kind="ratio", limit=0.95),
