@@ -81,7 +81,7 @@ EVENT = "adaptation={method: grow_drop, at: 0.2, delta: 0.1, scorer: taylor}"
         (["adaptation.method=dmao"], "adaptation.method = 'dmao': must be 'none' or 'grow_drop'"),
         (
             ["adaptation.method='dmao:'"],
-            "must be 'none' or 'grow_drop' or 'adaptive_mask' or 'module:Class'",
+            "must be 'none' or 'grow_drop' or 'adaptive_mask' or 'supernet' or 'module:Class'",
         ),
         (["adaptation={method: 'a:B', delta: 1}"], "not a setting; known here: method, settings"),
         (["adaptation={method: 'a:B', settings: 3}"], "adaptation.settings = 3: must be a valid"),
