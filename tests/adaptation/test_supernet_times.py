@@ -1,4 +1,4 @@
-"""Published step numbers of both selectors (papers: arXiv 2407.18930, configurations)."""
+"""Published step numbers of both selectors (arXiv 2407.18930, configurations)."""
 
 from fractions import Fraction
 from typing import Any

@@ -438,7 +438,8 @@ class TrainingLoop:
         self.step = start.step
         self._due = start.progress["due"]
         self._meter = Meter.from_state(start.progress["meter"])
-        self.best = Best(**start.progress["best"])
+        best = start.progress["best"]
+        self.best = Best(**{"mean_wer": best["wer"], **best})  # older ones have the one rate alone
         self._last_loss = start.progress["last_loss"]
         wer, cer = start.progress["last_rates"]
         self._last_rates = (wer, cer)
