@@ -38,10 +38,10 @@ def _rows(config: ModelConfig, *, repeats: int) -> list[Row]:
     assert isinstance(model, SpeechModel)
     model.open_networks(2, scores=None, seed=0)
     names = [module.name for module in model.prunable_modules()]
-    rankings = {"drawn subnets": drawn_ranking(model), "early exits": names}
+    rankings = {"drawn": drawn_ranking(model), "exits": names}
     rows: list[Row] = []
     for what, ranking in rankings.items():
-        routes = _routes(names, ranking, exits=what == "early exits")
+        routes = _routes(names, ranking, exits=what == "exits")
         sides = {
             "together": timed(_step(trainee, routes, together=True)),
             "alone": timed(_step(trainee, routes, together=False)),

@@ -40,8 +40,9 @@ from tuneprune.adaptation.plugin import (
 )
 from tuneprune.adaptation.scorers import load_scorer
 from tuneprune.adaptation.stored_masks import StoredMasking, read_masks
-from tuneprune.adaptation.supernet import Supernet, check_supernet, open_supernet
+from tuneprune.adaptation.supernet import Supernet
 from tuneprune.adaptation.supernet_event import SupernetEvent
+from tuneprune.adaptation.supernet_rules import check_supernet, open_supernet
 from tuneprune.adaptation.supernet_times import supernet_times
 from tuneprune.config import (
     LEARNABLE,

@@ -5,7 +5,6 @@ switch the ranking is fixed. Step 2 trains the model, its smallest subnet and an
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch.optim import Optimizer
 
 from tuneprune.adaptation.events import hash_outcome
 from tuneprune.adaptation.observing import NOTHING_MORE, Watch, Watching
-from tuneprune.adaptation.selectors import SelectionTask, build_selector
+from tuneprune.adaptation.selectors import build_selector
 from tuneprune.adaptation.supernet_event import (
     SubnetDecision,
     SupernetEvent,
@@ -22,16 +21,14 @@ from tuneprune.adaptation.supernet_event import (
     subnet_rows,
 )
 from tuneprune.adaptation.supernet_routes import SupernetRoutes
-from tuneprune.adaptation.supernet_times import supernet_times
+from tuneprune.adaptation.supernet_rules import selection_task
 from tuneprune.config import SupernetConfig
-from tuneprune.errors import CheckpointError, ConfigError, StructureError
-from tuneprune.structure.groups import PrunableModule, tensors_of
+from tuneprune.errors import CheckpointError
+from tuneprune.structure.groups import tensors_of
 from tuneprune.structure.optimizer_state import set_apart
 from tuneprune.structure.routes import Route, Routed
 from tuneprune.structure.subnets import (
     budgets_of,
-    module_costs,
-    shrinking_budgets,
     within_budget,
 )
 
@@ -263,90 +260,6 @@ class Supernet:
         networks: nn.Module = _routed(self._model).networks
         beside = sum(p.numel() for p in networks.parameters())
         return sum(p.numel() for p in self._model.parameters()) - beside
-
-
-def selection_task(
-    config: SupernetConfig,
-    modules: Sequence[PrunableModule],
-    *,
-    total_steps: int,
-    seed: int,
-) -> SelectionTask:
-    """Return what the selector of a run is told.
-
-    Args:
-        config: settings of the method.
-        modules: of the model.
-        total_steps: optimizer steps of the run.
-        seed: of whatever is drawn.
-
-    Raises:
-        ConfigError, StructureError: settings that do not suit model or run.
-    """
-    costs = module_costs(modules, config.budget)
-    smallest = budgets_of(config.subnets, costs, config.budget)[-1]
-    times = supernet_times(config, total_steps)
-    return SelectionTask(
-        config=config.selector,
-        costs=costs,
-        budgets=shrinking_budgets(sum(costs.values()), smallest, len(times.ends)),
-        times=times,
-        seed=seed,
-    )
-
-
-def check_supernet(
-    config: SupernetConfig, modules: Sequence[PrunableModule], *, total_steps: int | None
-) -> None:
-    """Refuse settings that do not suit a model or a length of training.
-
-    Args:
-        config: settings of the method.
-        modules: of the model before training.
-        total_steps: optimizer steps of the run; None: not known, and times are not looked at.
-
-    Raises:
-        ConfigError: naming the setting and what would do.
-    """
-    try:
-        costs = module_costs(modules, config.budget)
-        budgets = budgets_of(config.subnets, costs, config.budget)
-    except StructureError as error:
-        raise ConfigError(error.field, error.value, error.remedy) from None
-    left_out = len(costs) - int(budgets[-1])
-    rounds = config.selector.num_iterations
-    if config.budget == "layers" and config.has_rounds and rounds > left_out:
-        remedy = f"must be at most {left_out}, the modules that the smallest subnet leaves out"
-        raise ConfigError("adaptation.selector.iterations", rounds, remedy)
-    if config.selector.kind == "early_exit":
-        _check_exits(config, modules)
-    if total_steps is not None:
-        supernet_times(config, total_steps)
-
-
-def _check_exits(config: SupernetConfig, modules: Sequence[PrunableModule]) -> None:
-    ends = [place for place, (a, b) in enumerate(pairwise(modules), 1) if a.layer != b.layer]
-    if any(int(size) not in ends for size in config.subnets):
-        shown = ", ".join(map(str, ends))
-        remedy = f"must be among {shown}: with selector.kind: early_exit subnets are whole blocks"
-        raise ConfigError("adaptation.subnets", [int(size) for size in config.subnets], remedy)
-
-
-def open_supernet(config: SupernetConfig, model: nn.Module, *, total_steps: int, seed: int) -> None:
-    """Give a model what its subnets need; a restored one has it.
-
-    Args:
-        config: settings of the method.
-        model: fresh or restored.
-        total_steps: optimizer steps of the run.
-        seed: of the run.
-    """
-    routed = _routed(model)
-    if routed.networks is None:
-        modules = routed.prunable_modules()
-        task = selection_task(config, modules, total_steps=total_steps, seed=seed)
-        scores = build_selector(task).initial_scores()
-        routed.open_networks(len(config.subnets), scores=scores, seed=seed)
 
 
 def _routed(model: nn.Module) -> Routed:
