@@ -17,7 +17,8 @@ from tuneprune.yaml_files import read_settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
 FILES = sorted(FOLDER.glob("*.yaml"))
-RUNS = ("an4_baseline.yaml", "four_languages_dense.yaml")  # runs of their own: they have no search
+# Runs of their own: they have no search.
+RUNS = ("an4_baseline.yaml", "an4_six_blocks.yaml", "four_languages_dense.yaml")
 SPACES = [path for path in FILES if path.name not in RUNS]
 SLOW = (  # up to 13,896 groups
     "dmao_ablation_granularity.yaml",

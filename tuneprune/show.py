@@ -388,6 +388,8 @@ _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("loss", "train_loss", "loss_before", "spike_loss"), _four_digits),
     **dict.fromkeys(("grad_norm", "score", "epoch", "event_s", "eval_s"), _four_digits),
     **dict.fromkeys(("step_time_s", "step_time_before_s", "step_time_after_s"), _four_digits),
+    **dict.fromkeys(("rate", "rate_low", "rate_high", "other_rate"), percent),
+    **dict.fromkeys(("difference_low", "difference_high"), _points),
     "padding_fraction": percent,
     **dict.fromkeys(("density", "sparsity", "churn", "share", "other_share"), percent),
     "jaccard": _three_decimals,

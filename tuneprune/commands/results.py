@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tuneprune.commands import keeping, queries
+from tuneprune.commands.languages import languages
 from tuneprune.commands.masks import masks
 from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_folder, warn, width
 from tuneprune.commands.printing import printed
@@ -257,6 +258,7 @@ for command in (
     queries.allocation,
     masks,
     list_subnets,
+    languages,
     queries.utterances,
     keeping.export,
     keeping.compact,

@@ -4,6 +4,7 @@ from tuneprune.results.bootstrap import Comparison, paired_bootstrap, wer_interv
 from tuneprune.results.compaction import compact
 from tuneprune.results.compare import compare_trials
 from tuneprune.results.export import EXPORTED, export_sweep
+from tuneprune.results.languages import language_rates
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.neighbours import export_runs
 from tuneprune.results.plots import (
@@ -35,6 +36,7 @@ __all__ = [
     "draw_plot",
     "export_runs",
     "export_sweep",
+    "language_rates",
     "list_sweeps",
     "open_results",
     "paired_bootstrap",

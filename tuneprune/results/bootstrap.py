@@ -141,6 +141,38 @@ def wer_interval(
     return float(low), float(high)
 
 
+def draw_rates(
+    columns: Sequence[npt.ArrayLike],
+    units: npt.ArrayLike,
+    *,
+    blocks: npt.ArrayLike | None = None,
+    samples: int = 10_000,
+    seed: int = 0,
+) -> tuple[_Floats, _Floats, tuple[float, float]]:
+    """Return error rates and draws of them, for intervals of what is computed from several.
+
+    Args:
+        columns: errors of each system, [utterances] each.
+        units: reference words or characters of each utterance; each draw must hold some.
+        blocks: as of ``paired_bootstrap``, like the others.
+        samples: number of draws.
+        seed: of the draws.
+
+    Returns:
+        The rates [systems], those of each draw [systems, samples], and the quantiles of the draws
+        that are the ends of an interval.
+
+    Raises:
+        ResultsError: as ``paired_bootstrap``; or a draw holds no reference at all.
+    """
+    counts = _block_sums([*columns, units], blocks)
+    sums = _draw_sums(counts, samples=samples, seed=seed)
+    if len(sums) < samples:
+        raise ResultsError("units", 0, "are missing in too many utterances to draw from them")
+    totals = counts.sum(axis=0)
+    return totals[:-1] / totals[-1], (sums[:, :-1] / sums[:, -1:]).T, _levels(len(counts))
+
+
 def _levels(blocks: int) -> tuple[float, float]:
     """Return the quantiles of the draws that are the ends of an interval over so many blocks."""
     from scipy.special import ndtr, stdtrit  # half a second, which no trial is to wait for

@@ -185,6 +185,6 @@ def early_end(summary: RunSummary) -> str | None:
 
 def metrics_of(summary: RunSummary) -> dict[str, float | int | None]:
     """Return the ``METRICS`` of a run by column of the trials table, None for unmeasured."""
-    found = {name: float(getattr(summary, name)) for name in _MEASURED}
-    measured = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    found = {name: getattr(summary, name) for name in _MEASURED}
+    measured = {n: None if v is None or not math.isfinite(v) else v for n, v in found.items()}
     return measured | {name: int(getattr(summary, name)) for name in _COUNTED}

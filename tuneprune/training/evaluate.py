@@ -1,6 +1,5 @@
 """Decode a split and count its errors; the work is shared by the ranks."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ from tuneprune.training.batches import collate
 from tuneprune.training.context import RunContext
 from tuneprune.training.languages import LanguageErrors, errors_by_language
 from tuneprune.training.prepare import utterances_fit
-from tuneprune.training.step import autocast, encode, losses
+from tuneprune.training.step import autocast, encode_networks, losses
 from tuneprune.training.wer import (
     UtteranceErrors,
     character_error_rate,
@@ -59,14 +58,14 @@ class Evaluation:
         return self.eval_s / self.audio_s
 
 
-def mean_subnet_wer(subnets: Sequence[Evaluation]) -> float:
-    """Return the mean of the subnets' word error rates; NaN if there are none."""
-    return fmean(one.wer for one in subnets) if subnets else math.nan
+def mean_subnet_wer(subnets: Sequence[Evaluation]) -> float | None:
+    """Return the mean of the subnets' word error rates; None if there are none."""
+    return fmean(one.wer for one in subnets) if subnets else None
 
 
-def mean_subnet_cer(subnets: Sequence[Evaluation]) -> float:
-    """Return the mean of the subnets' character error rates; NaN if there are none."""
-    return fmean(one.cer for one in subnets) if subnets else math.nan
+def mean_subnet_cer(subnets: Sequence[Evaluation]) -> float | None:
+    """Return the mean of the subnets' character error rates; None if there are none."""
+    return fmean(one.cer for one in subnets) if subnets else None
 
 
 class Evaluator:
@@ -179,7 +178,7 @@ class Evaluator:
         )
         fits = torch.from_numpy(self._fits[indices])
         with autocast(device, self._config.training.precision):
-            encoded, frames_B = encode(model, batch, device, routes)
+            encoded, frames_B = encode_networks(model, batch, device, routes)
             for part, one in zip(found, encoded, strict=True):
                 texts = [self._labels.decode(labels) for labels in model.decode(one, frames_B)]
                 part.texts.update(zip(indices.tolist(), texts, strict=True))

@@ -94,8 +94,8 @@ class Best:
     language_wer: float = math.inf
     language_cer: float = math.inf
     real_time_factor: float = math.inf
-    subnets_wer: float = math.inf
-    subnets_cer: float = math.inf
+    subnets_wer: float | None = None
+    subnets_cer: float | None = None
     masked_params: int = 0
 
 

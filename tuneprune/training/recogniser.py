@@ -128,8 +128,7 @@ class Recogniser:
         device = next(self.model.parameters()).device
         batch = collate(features, [[]] * len(features))
         with autocast(device, self.config.training.precision):
-            (encoded,), frames_B = encode(self.model, batch, device)
-            found = self.model.decode(encoded, frames_B)
+            found = self.model.decode(*encode(self.model, batch, device))
         return map(self.labels.decode, found)
 
 

@@ -39,17 +39,20 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def encode(
-    model: SpeechModel, batch: Batch, device: torch.device, routes: Sequence[Route] = ()
-) -> tuple[list[Tensor], Tensor]:
-    """Return what the output of each network works from [B, U, X], and encoder frames [B].
+def encode(model: SpeechModel, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what the model's output works from [B, U, X] and encoder frames [B]."""
+    encoded_BUX, frames_B = model(batch.features_BTF.to(device), batch.num_frames_B.to(device))
+    return encoded_BUX, frames_B
 
-    Without routes, there is one network: the model by itself.
-    """
-    features_BTF, num_frames_B = batch.features_BTF.to(device), batch.num_frames_B.to(device)
+
+def encode_networks(
+    model: SpeechModel, batch: Batch, device: torch.device, routes: Sequence[Route]
+) -> tuple[list[Tensor], Tensor]:
+    """Return what `encode` does for each of several networks; without routes, for the model."""
     if routes:
-        return model.forward_routes(features_BTF, num_frames_B, routes)
-    encoded_BUX, frames_B = model(features_BTF, num_frames_B)
+        features_BTF, num_frames_B = batch.features_BTF, batch.num_frames_B
+        return model.forward_routes(features_BTF.to(device), num_frames_B.to(device), routes)
+    encoded_BUX, frames_B = encode(model, batch, device)
     return [encoded_BUX], frames_B
 
 
@@ -89,7 +92,7 @@ def backward(
     for batch in batches:
         trained = routes()
         with autocast(device, precision):
-            encoded, frames_B = encode(model, batch, device, trained)
+            encoded, frames_B = encode_networks(model, batch, device, trained)
             losses_B = [losses(model, batch, one_BUX, frames_B) for one_BUX in encoded]
         parts = [batch.weight * one_B.sum() / encoder_frames for one_B in losses_B]
         weights = [route.weight for route in trained] or [1.0]

@@ -11,8 +11,9 @@ class RunSummary:
 
     ``dev_*`` are the best evaluation since the last adaptation event, and ``test_*`` are
     measured with the weights of that step. ``*_language_*`` are means over the languages of the
-    split, in which each counts alike, and ``*_subnets_*`` over the subnets of a supernet; NaN also
-    in summaries older than they are, and where there are no subnets.
+    split, in which each counts alike; NaN also in summaries older than they are. ``*_subnets_*``
+    are means over the subnets of a supernet; None where there are none. With subnets, the best
+    evaluation is the one with the lowest mean over the model and all of them.
     ``multiply_adds_per_s`` is the cost of the model as it is at the end, for a second of audio.
     ``real_time_factor`` is the wall time of the best evaluation for a second of its audio; it
     belongs to the machine, and is NaN like error rates.
@@ -45,7 +46,7 @@ class RunSummary:
     dev_language_cer: float = math.nan
     test_language_wer: float = math.nan
     test_language_cer: float = math.nan
-    dev_subnets_wer: float = math.nan
-    dev_subnets_cer: float = math.nan
-    test_subnets_wer: float = math.nan
-    test_subnets_cer: float = math.nan
+    dev_subnets_wer: float | None = None
+    dev_subnets_cer: float | None = None
+    test_subnets_wer: float | None = None
+    test_subnets_cer: float | None = None
