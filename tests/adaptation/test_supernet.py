@@ -1,5 +1,6 @@
 """The hook of supernets: what it trains when, what it closes, and what it leaves alone."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -8,11 +9,14 @@ import torch
 from torch import Tensor
 
 from tuneprune.adaptation import Supernet, build_hook, check_settings, prepare_model
+from tuneprune.adaptation.selection import relaxed_top_k
 from tuneprune.adaptation.supernet_event import SupernetEvent
 from tuneprune.config import ModelConfig, SupernetConfig
 from tuneprune.errors import ConfigError
 from tuneprune.models.build import build_model
 from tuneprune.models.ctc import CtcModel
+from tuneprune.structure.plan import AdaptationPlan
+from tuneprune.structure.surgery import apply_plan
 
 MODULES = 12
 
@@ -21,12 +25,11 @@ def settings(**given: Any) -> SupernetConfig:
     return SupernetConfig.model_validate({"method": "supernet", "subnets": [8, 4], **given})
 
 
-def model_of(encoder: str = "conformer") -> CtcModel:
+def model_of(num_blocks: int = 3) -> CtcModel:
     config = ModelConfig.model_validate(
         {
-            "encoder": encoder,
             "d_model": 16,
-            "num_blocks": 3,
+            "num_blocks": num_blocks,
             "head_dim": 4,
             "conv_kernel": 5,
             "frontend": {"kind": "strided", "channels": [4, 4]},
@@ -117,6 +120,43 @@ def test_gates_are_closed_at_the_end_of_iterations_and_may_come_back() -> None:
     assert [one.plan.decision for one in run.events] == ["zero_out"] * 3 + ["switch"]
     assert run.events[-1].plan.sizes == (8, 4)
     assert run.events[-1].plan.ranking[0] == "blocks.0.ff1"  # the one that came back
+
+
+def test_gates_are_shown_as_they_are_after_the_event() -> None:
+    run = Run(selector=ZERO_OUT, select_until=0.5)
+    run.score(*(3.0 + 0.1 * place for place in range(MODULES)))
+    run.until(5)
+    closed = [1 / (1 + math.exp(5))] * 2
+    assert [row.gate for row in run.events[0].rows][:2] == pytest.approx(closed)
+
+
+def test_layer_dropout_of_zero_out_is_of_closed_modules() -> None:
+    run = Run(selector=ZERO_OUT, select_until=0.5, select_layer_dropout=0.1)
+    run.score(*(3.0 + 0.1 * place for place in range(MODULES)))
+    run.until(0)
+    assert run.hook.routes(0)[0].layer_dropout == (0.0,) * 12
+    run.until(5)
+    assert run.hook.routes(5)[0].layer_dropout == (0.1,) * 2 + (0.0,) * 10
+
+
+def test_an_early_exit_lacks_what_else_is_in_the_blocks_behind_it() -> None:
+    run = Run(selector={"kind": "early_exit"})
+    run.until(0)
+    left_out = sum(row.params for row in run.events[0].rows if row.subnet != 4)
+    two_fewer = model_of(num_blocks=1)
+    assert run.events[0].params - left_out == two_fewer.num_params()
+    macs = sum(row.frame_macs for row in run.events[0].rows if row.subnet != 4)
+    assert run.model.frame_macs() - macs == two_fewer.frame_macs()
+
+
+def test_emptied_modules_are_no_part_of_an_exit() -> None:
+    config = settings(subnets=[7, 3], selector={"kind": "early_exit"})
+    model = model_of()
+    gone = [g.id for g in model.prunable_modules()[1].groups]
+    apply_plan(model, model.prunable_modules(), AdaptationPlan(dropped=tuple(gone)), None)
+    check_settings(config, model.prunable_modules(), 100)
+    with pytest.raises(ConfigError, match="must be among 3, 7"):
+        check_settings(settings(selector={"kind": "early_exit"}), model.prunable_modules(), 100)
 
 
 def test_the_sparsity_term_is_that_of_the_iteration() -> None:
@@ -255,7 +295,11 @@ def test_rows_say_what_subnets_keep() -> None:
     event = run.events[-1]
     assert [row.rank for row in event.rows] == list(range(11, -1, -1))
     assert [row.subnet for row in event.rows] == [None] * 4 + [8] * 4 + [4] * 4
-    assert event.params_after == run.model.num_params() - sum(row.params for row in event.rows[:8])
+    assert event.params == run.model.num_params()
+    assert [row.params for row in event.rows] == [m.params for m in run.model.prunable_modules()]
+    assert [row.gate for row in event.rows] == pytest.approx(
+        relaxed_top_k(run.scores.detach(), 4).tolist()
+    )
     assert event.outcome
     assert not any(one.outcome for one in run.events[:-1])
 

@@ -22,9 +22,8 @@ def test_defaults_are_the_published_ones() -> None:
     assert (found.supernet_loss_weight, found.subnet_loss_weight) == (1.0, 0.3)
     assert found.budget == "layers"
     assert found.networks_per_step == "sandwich"
-    assert built(selector={"kind": "simple_top_k"}).selector.first_score == 0.5
     zero_out = built(selector={"kind": "zero_out"}).selector
-    assert (zero_out.first_score, zero_out.zero_value, zero_out.sparsity_weight) == (10, -5, 5)
+    assert (zero_out.initial_score, zero_out.zero_value, zero_out.sparsity_weight) == (10, -5, 5)
 
 
 def test_early_exits_need_no_first_step_and_no_layer_dropout() -> None:
@@ -54,6 +53,14 @@ def test_early_exits_need_no_first_step_and_no_layer_dropout() -> None:
         (
             {"selector": {"kind": "random"}, "select_until": 0, "select_layer_dropout": 0.1},
             "select_layer_dropout has no effect",
+        ),
+        (
+            {"selector": {"kind": "simple_top_k", "initial_score": 1.0}},
+            "initial_score has no effect",
+        ),
+        (
+            {"selector": {"kind": "zero_out", "iterations": 1, "first_iteration": 0.2}},
+            "first_iteration has no effect with iterations: 1",
         ),
         ({"networks_per_step": "all"}, "no effect with fewer than 3 subnets"),
     ],

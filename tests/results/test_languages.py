@@ -42,7 +42,7 @@ def rows_of(table):
 
 @pytest.mark.parametrize(
     ("metric", "en", "fr", "other_en", "other_fr"),
-    # en: 8 and 8 errors in 50 words; 33 and 19 in 200 characters. fr: 8 and 5 in 20; 25 and 15.
+    # en: 8 and 8 errors in 50 words; 33 and 19 in 200 characters. fr: 6 and 5 in 20; 25 and 15.
     [("wer", 8 / 50, 5.5 / 20, 3 / 50, 9 / 20), ("cer", 26 / 200, 20 / 100, 7 / 200, 35 / 100)],
 )
 def test_rates_are_sums_of_errors_and_the_mean_is_of_languages(

@@ -51,9 +51,13 @@ def rank_probabilities(scores_RM: Tensor, temperature: float) -> Tensor:
 
 
 def ranks_within(probabilities_RM: Tensor, costs_M: Tensor, budget: float) -> int:
-    """Return how many ranks, from the first, it takes for their expected cost to reach a budget."""
-    expected_R = (probabilities_RM.detach() @ costs_M).cumsum(0)
-    return int((expected_R < budget).sum().clamp(max=len(expected_R) - 1)) + 1
+    """Return how many ranks, from the first, it takes for their expected cost to reach a budget.
+
+    In float64, and within a millionth: one-hot ranks reach a whole budget exactly.
+    """
+    expected_R = (probabilities_RM.detach().double() @ costs_M.double()).cumsum(0)
+    missing = int((expected_R < budget * (1 - 1e-6)).sum())
+    return min(missing + 1, len(expected_R))
 
 
 def orthogonality_penalty(probabilities_RM: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ Legend: M modules that have groups, in running order; R ranks, as many.
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from tuneprune.adaptation.selection import (
 from tuneprune.adaptation.supernet_times import SupernetTimes
 from tuneprune.config import SelectorConfig
 from tuneprune.structure.subnets import ranked, within_budget
+
+Sizes: TypeAlias = Callable[[], Mapping[str, float]]
+"""Returns the mean size of a weight of each module by name; asked only by who goes by it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -109,12 +113,12 @@ class Selector(ABC):
         return None
 
     @abstractmethod
-    def ranking(self, scores: Tensor | None, sizes: Mapping[str, float]) -> tuple[str, ...]:
+    def ranking(self, scores: Tensor | None, sizes: Sizes) -> tuple[str, ...]:
         """Return the names of all modules, the most important one first.
 
         Args:
             scores: as they are now, if any are learned.
-            sizes: mean size of a weight of each module, by name.
+            sizes: of the modules' weights.
         """
 
     @abstractmethod
@@ -132,17 +136,25 @@ class Selector(ABC):
         return None
 
     def shown_gates(self, scores: Tensor | None, step: int) -> dict[str, float]:
-        """Return the present gate of each module by name; nothing where none is learned."""
+        """Return how much of each module the subnet has by the scores; nothing without any.
+
+        Args:
+            scores: as they are now, if any are learned.
+            step: finished steps.
+        """
         return {}
 
 
 class SimpleTopK(Selector):
-    """Relaxed top-k over one score a module; ``k`` shrinks (arXiv 2407.18930, 3.1)."""
+    """Relaxed top-k over one score a module; ``k`` shrinks (arXiv 2407.18930, 3.1).
+
+    Only differences between scores matter; all begin as published.
+    """
 
     def initial_scores(self) -> Tensor:
-        return torch.full((len(self.task.costs),), self.task.config.first_score)
+        return torch.full((len(self.task.costs),), 0.5)
 
-    def ranking(self, scores: Tensor | None, sizes: Mapping[str, float]) -> tuple[str, ...]:
+    def ranking(self, scores: Tensor | None, sizes: Sizes) -> tuple[str, ...]:
         return _by_score(self.task.names, scores)
 
     def gates(self, scores: Tensor | None, step: int, ranking: Sequence[str]) -> SubnetGates:
@@ -170,14 +182,16 @@ class ZeroOut(Selector):
     closes_gates = True
 
     def initial_scores(self) -> Tensor:
-        return torch.full((len(self.task.costs),), self.task.config.first_score)
+        return torch.full((len(self.task.costs),), self.task.config.initial_score)
 
-    def ranking(self, scores: Tensor | None, sizes: Mapping[str, float]) -> tuple[str, ...]:
+    def ranking(self, scores: Tensor | None, sizes: Sizes) -> tuple[str, ...]:
         return _by_score(self.task.names, scores)
 
     def gates(self, scores: Tensor | None, step: int, ranking: Sequence[str]) -> SubnetGates:
         assert scores is not None, "it learns"
-        keeps = self.task.keeps(_by_score(self.task.names, scores), self.task.budget(step))
+        closed = self.task.times.iteration(step)  # iterations that have ended by now
+        budget = self.task.budgets[closed - 1] if closed else Fraction(self.task.total)
+        keeps = self.task.keeps(_by_score(self.task.names, scores), budget)
         return SubnetGates(keeps=keeps, factors_M=scores.sigmoid())
 
     def penalty(self, scores: Tensor | None, step: int) -> Tensor | None:
@@ -206,7 +220,7 @@ class OrthoSoftmax(Selector):
         draws = self.task.draws("ranks", 0).standard_normal((count, count))
         return torch.from_numpy(draws).to(torch.get_default_dtype())
 
-    def ranking(self, scores: Tensor | None, sizes: Mapping[str, float]) -> tuple[str, ...]:
+    def ranking(self, scores: Tensor | None, sizes: Sizes) -> tuple[str, ...]:
         assert scores is not None, "it learns"
         probabilities = rank_probabilities(scores.detach(), self.task.config.final_temperature)
         return tuple(self.task.names[place] for place in order_of_ranks(probabilities))
@@ -249,11 +263,12 @@ class FixedOrder(Selector):
     What it is by size is looked at anew at the start of each iteration.
     """
 
-    def ranking(self, scores: Tensor | None, sizes: Mapping[str, float]) -> tuple[str, ...]:
+    def ranking(self, scores: Tensor | None, sizes: Sizes) -> tuple[str, ...]:
         names = self.task.names
         match self.task.config.kind:
             case "magnitude":
-                return ranked({name: sizes[name] for name in names})
+                found = sizes()
+                return ranked({name: found[name] for name in names})
             case "random":
                 return tuple(names[i] for i in self.task.draws("order", 0).permutation(len(names)))
             case _:

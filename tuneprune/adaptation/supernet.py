@@ -111,7 +111,7 @@ class Supernet:
         decision = self._due(step)
         if self._switched or step <= self._decided or decision is None:
             return None
-        ranking = self._selector.ranking(self._scores, self._sizes_of_weights())
+        ranking = self._selector.ranking(self._scores, self._sizes_of_weights)
         if decision == "switch":
             budgets = self._budgets
         elif decision == "zero_out":  # of the iteration that has ended
@@ -123,18 +123,16 @@ class Supernet:
             decision=decision,
             ranking=ranking,
             subnets=tuple(within_budget(ranking, costs, budget) for budget in budgets),
-            gates=self._selector.shown_gates(self._scores, max(step - 1, 0)),
         )
 
     def apply(self, plan: SupernetPlan, step: int) -> SupernetEvent:
         """Go by the new ranking; at the switch, fix it."""
-        before = self._subnets[-1] if self._subnets else tuple(self._task.costs)
         self._ranking, self._subnets = plan.ranking, plan.subnets
         if plan.decision == "zero_out":
             self._close(plan.subnets[0])
         if plan.decision == "switch":
             self._switch()
-        event = self._event(plan, before, step)
+        event = self._event(plan, step)
         self._num_events += 1
         self._decided = step
         return event
@@ -231,35 +229,26 @@ class Supernet:
             self._scores.requires_grad_(False)
             self._scores.grad = None
 
-    def _event(self, plan: SupernetPlan, before: Sequence[str], step: int) -> SupernetEvent:
-        modules = _routed(self._model).prunable_modules()
-        params = {module.name: module.params for module in modules}
-        rest = self._params() - sum(params.values())
-        after = plan.subnets[-1]
-        dropped, grown = set(before) - set(after), set(after) - set(before)
-        settings = self._config.model_dump(mode="json")
+    def _event(self, plan: SupernetPlan, step: int) -> SupernetEvent:
+        routed, settings = _routed(self._model), self._config.model_dump(mode="json")
+        exits = self._config.selector.kind == "early_exit"
         return SupernetEvent(
             event=self._num_events,
             step=step,
             method=self._config.method,
             scorer=self._config.selector.kind,
             plan=plan,
-            dropped_params=sum(params[name] for name in dropped),
-            grown_params=sum(params[name] for name in grown),
-            params_before=rest + sum(params[name] for name in before),
-            params_after=rest + sum(params[name] for name in after),
-            dropped_modules=len(dropped),
-            grown_modules=len(grown),
-            rows=subnet_rows(plan, modules),
+            params=routed.num_params(),
+            rows=subnet_rows(
+                plan,
+                routed.prunable_modules(),
+                gates=self._selector.shown_gates(self._scores, step),
+                beside=routed.beside_modules() if exits else {},
+            ),
             outcome=hash_outcome([step, plan.fingerprint(), settings])
             if plan.decision == "switch"
             else "",
         )
-
-    def _params(self) -> int:
-        networks: nn.Module = _routed(self._model).networks
-        beside = sum(p.numel() for p in networks.parameters())
-        return sum(p.numel() for p in self._model.parameters()) - beside
 
 
 def _routed(model: nn.Module) -> Routed:

@@ -21,13 +21,11 @@ class SupernetPlan:
         ranking: names of the modules, the most important one first.
         subnets: names that each subnet keeps, from the largest to the smallest; before the switch
             there is one.
-        gates: what contributions are multiplied by, where that is learned, by module.
     """
 
     decision: SubnetDecision
     ranking: tuple[str, ...]
     subnets: tuple[tuple[str, ...], ...]
-    gates: Mapping[str, float]
 
     @property
     def is_empty(self) -> bool:
@@ -53,10 +51,12 @@ class SubnetRow:
         layer: encoder block.
         kind: of the module.
         rank: its place in the ranking, 0 for the most important.
-        gate: what its contribution is multiplied by; None where nothing is learned.
+        gate: how much of it the subnet has by the scores, after the event: the relaxed top-k, of
+            which straight-through makes 0 or 1, the sigmoid, or what the ranks of the subnet hold.
+            None where nothing is learned.
         subnet: size of the smallest subnet that keeps it; None: the supernet alone has it.
-        params: of the module.
-        frame_macs: its multiply-adds for an encoder frame.
+        params: that a subnet is smaller by without it.
+        frame_macs: multiply-adds for an encoder frame, likewise.
     """
 
     layer: int
@@ -78,12 +78,7 @@ class SupernetEvent:
         method: its name in the settings.
         scorer: kind of the selector.
         plan: the decision.
-        dropped_params: parameters that the smallest subnet has lost.
-        grown_params: parameters that have come into it.
-        params_before: parameters of the smallest subnet before; of the supernet at first.
-        params_after: ``params_before - dropped_params + grown_params``.
-        dropped_modules: modules that it has lost.
-        grown_modules: modules that have come into it.
+        params: of the supernet, which stays what it is.
         rows: what becomes of each module, in running order.
         outcome: as of `AdaptationEvent`; "" before the switch, which all settings of step 1 lead
             to.
@@ -94,12 +89,7 @@ class SupernetEvent:
     method: str
     scorer: str
     plan: SupernetPlan
-    dropped_params: int
-    grown_params: int
-    params_before: int
-    params_after: int
-    dropped_modules: int
-    grown_modules: int
+    params: int
     rows: tuple[SubnetRow, ...]
     outcome: str
 
@@ -121,12 +111,20 @@ class SupernetEvent:
         return f"the subnet {done} {sizes} of {len(self.plan.ranking)} modules"
 
 
-def subnet_rows(plan: SupernetPlan, modules: Sequence[PrunableModule]) -> tuple[SubnetRow, ...]:
+def subnet_rows(
+    plan: SupernetPlan,
+    modules: Sequence[PrunableModule],
+    *,
+    gates: Mapping[str, float],
+    beside: Mapping[str, tuple[int, int]],
+) -> tuple[SubnetRow, ...]:
     """Return what a plan makes of each module that it ranks, in running order.
 
     Args:
         plan: the decision.
         modules: of the model.
+        gates: of modules by name, where they are learned.
+        beside: parameters and multiply-adds of what else a subnet lacks without a module.
     """
     rank_of = {name: rank for rank, name in enumerate(plan.ranking)}
     smallest = {name: len(names) for names in plan.subnets for name in names}
@@ -135,10 +133,10 @@ def subnet_rows(plan: SupernetPlan, modules: Sequence[PrunableModule]) -> tuple[
             layer=module.layer,
             kind=module.kind,
             rank=rank_of[module.name],
-            gate=plan.gates.get(module.name),
+            gate=gates.get(module.name),
             subnet=smallest.get(module.name),
-            params=module.params,
-            frame_macs=module.frame_macs,
+            params=module.params + beside.get(module.name, (0, 0))[0],
+            frame_macs=module.frame_macs + beside.get(module.name, (0, 0))[1],
         )
         for module in modules
         if module.name in rank_of

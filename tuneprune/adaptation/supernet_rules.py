@@ -62,10 +62,11 @@ def check_supernet(
         budgets = budgets_of(config.subnets, costs, config.budget)
     except StructureError as error:
         raise ConfigError(error.field, error.value, error.remedy) from None
-    left_out = len(costs) - int(budgets[-1])
+    smallest = int(budgets[-1]) if config.budget == "layers" else 1
+    left_out = len(costs) - smallest
     rounds = config.selector.num_iterations
-    if config.budget == "layers" and config.has_rounds and rounds > left_out:
-        remedy = f"must be at most {left_out}, the modules that the smallest subnet leaves out"
+    if config.has_rounds and rounds > left_out:
+        remedy = f"must be at most {left_out}: a subnet loses a module in each"
         raise ConfigError("adaptation.selector.iterations", rounds, remedy)
     if config.selector.kind == "early_exit":
         _check_exits(config, modules)
@@ -74,7 +75,8 @@ def check_supernet(
 
 
 def _check_exits(config: SupernetConfig, modules: Sequence[PrunableModule]) -> None:
-    ends = [place for place, (a, b) in enumerate(pairwise(modules), 1) if a.layer != b.layer]
+    some = [module for module in modules if module.groups]
+    ends = [place for place, (a, b) in enumerate(pairwise(some), 1) if a.layer != b.layer]
     if any(int(size) not in ends for size in config.subnets):
         shown = ", ".join(map(str, ends))
         remedy = f"must be among {shown}: with selector.kind: early_exit subnets are whole blocks"

@@ -13,12 +13,11 @@ SelectorKind = Literal[
 _BY_ROUNDS = ("simple_top_k", "zero_out", "magnitude", "random")
 _LEARNED = ("simple_top_k", "zero_out", "ortho_softmax")
 _OWN = {
-    "simple_top_k": ("initial_score", "soft"),
+    "simple_top_k": ("soft",),
     "zero_out": ("initial_score", "first_iteration", "sparsity_weight", "zero_value"),
     "ortho_softmax": ("temperature", "final_temperature", "orthogonality_weight"),
 }
 """Settings that one kind of selector alone has."""
-_INITIAL = {"simple_top_k": 0.5, "zero_out": 10.0}
 
 
 class SelectorConfig(Settings):
@@ -38,9 +37,7 @@ class SelectorConfig(Settings):
     first_iteration: Fraction | None = Field(
         None, description="zero_out: share of training; default: as the others"
     )
-    initial_score: float | None = Field(
-        None, description="simple_top_k, default: 0.5; zero_out, default: 10"
-    )
+    initial_score: float = Field(10.0, description="zero_out: of all gates, before the sigmoid")
     soft: bool = Field(
         False, description="simple_top_k: multiply by the relaxed top-k itself, not by 0 and 1"
     )
@@ -60,6 +57,9 @@ class SelectorConfig(Settings):
             self._check_effect(name, owners)
         self._check_effect("iterations", _BY_ROUNDS)
         self._check_effect("score_lr_scale", _LEARNED)
+        for name in ("first_iteration", "zero_value"):
+            if self.iterations == 1 and getattr(self, name) != self._default(name):
+                raise ValueError(f"{name} has no effect with iterations: 1; leave it out")
         return self
 
     def _check_effect(self, name: str, kinds: tuple[str, ...] | list[str]) -> None:
@@ -74,11 +74,6 @@ class SelectorConfig(Settings):
     def num_iterations(self) -> int:
         """How often the subnet shrinks, as ``iterations`` says or by default."""
         return self.iterations or 8
-
-    @property
-    def first_score(self) -> float:
-        """What scores begin with, as ``initial_score`` says or by default."""
-        return _INITIAL[self.kind] if self.initial_score is None else self.initial_score
 
 
 class SupernetConfig(Settings):

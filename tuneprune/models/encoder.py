@@ -107,6 +107,15 @@ class BlockModel(SpeechModel):
         fresh = tensors_of(build_module(block.config, kind, num_groups))
         return {f"{module}.{name}": fresh[name].detach().to(present[name]) for name in fresh}
 
+    def beside_modules(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for layer, block in enumerate(self._encoder_blocks()):
+            modules = block.declare(f"blocks.{layer}", layer=layer)
+            params = sum(p.numel() for p in block.parameters()) - sum(m.params for m in modules)
+            last = [module.name for module in modules if module.groups][-1:]
+            found |= dict.fromkeys(last, (params, block.merge_macs()))
+        return found
+
     def encoder_macs(self) -> int:
         """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
         encoder = sum(module.frame_macs for module in self.prunable_modules())

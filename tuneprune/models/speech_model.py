@@ -4,7 +4,7 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, X whatever an o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -43,6 +43,13 @@ class SpeechModel(nn.Module, ABC):
     ) -> tuple[list[Tensor], Tensor]:
         """Return what `forward` does for several networks, each with its output, and frames [B]."""
         raise AssertionError("only CTC models are supernets; settings of others are refused")
+
+    def beside_modules(self) -> Mapping[str, tuple[int, int]]:
+        """Return parameters and multiply-adds of a frame of each block beside its modules.
+
+        By the name of the block's last module, for what ends before a block lacks them too.
+        """
+        raise AssertionError("only models of blocks are supernets; settings of others are refused")
 
     def open_networks(self, count: int, *, scores: Tensor | None, seed: int) -> None:
         """Give the model an output layer for each of ``count`` subnets, and scores of modules.

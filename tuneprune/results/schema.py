@@ -66,7 +66,13 @@ _TRIALS = (
     _field("params", _I64, "params", "parameters of the model at the end", null=True),
     _field("prunable_params", _I64, "params", "of these, parameters in groups", null=True),
     _field("total_steps", _I64, "steps", "steps that the run was planned for", null=True),
-    _field("best_step", _I64, "steps", "step of the lowest dev WER", null=True),
+    _field(
+        "best_step",
+        _I64,
+        "steps",
+        "step of the lowest dev WER; with subnets, of the lowest mean over all networks",
+        null=True,
+    ),
     _field("dev_wer", _F64, "fraction", "lowest word error rate on dev", null=True),
     _field("dev_cer", _F64, "fraction", "character error rate on dev at best_step", null=True),
     _field("test_wer", _F64, "fraction", "word error rate on test at best_step", null=True),
@@ -241,7 +247,7 @@ _SUBNETS = (
     _since_5("layer", _I32, "index", "encoder block, from 0"),
     _since_5("kind", _TEXT, "word", "module kind"),
     _since_5("rank", _I32, "index", "place among all modules, from 0, the most important"),
-    _since_5("gate", _F64, "1", "learned factor of what the module adds, if any", null=True),
+    _since_5("gate", _F64, "1", "how much of it the subnet has by its scores, if any", null=True),
     _since_5(
         "subnet",
         _I32,

@@ -57,7 +57,6 @@ _EVENTS = pa.schema(
         "event": _I32,
         "step": _I64,
         "decision": _TEXT,
-        "sparsity": _F64,
         "subnets": _TEXT,
         "modules": _I64,
         "params": _I64,
@@ -296,7 +295,7 @@ def _event_rows(subnets: pa.Table, decided: Mapping[tuple[Any, ...], Row]) -> It
             event = decided.get(_event_key(modules[0]), {})
             yield {
                 **{name: modules[0][name] for name in (*_TRIAL, "event", "step")},
-                **{name: event.get(name) for name in ("decision", "sparsity")},
+                "decision": event.get("decision"),
                 "subnets": ", ".join(map(str, sizes)) or None,
                 "modules": len(kept),
                 "params": params,

@@ -5,6 +5,7 @@ Names and numbers only; the models know how to go along several routes at once.
 Legend: M prunable modules, in running order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -87,6 +88,15 @@ class Routed(Protocol):
 
     def prunable_modules(self) -> tuple[PrunableModule, ...]:
         """Return the modules that networks may leave out, in running order."""
+
+    def num_params(self) -> int:
+        """Return the parameters of the model itself, without what it has for networks."""
+
+    def beside_modules(self) -> Mapping[str, tuple[int, int]]:
+        """Return parameters and multiply-adds of a frame of each block beside its modules.
+
+        By the name of the block's last module, for what ends before a block lacks them too.
+        """
 
     def open_networks(self, count: int, *, scores: Tensor | None, seed: int) -> None:
         """Give the model an output layer for each of ``count`` networks, and their scores."""

@@ -164,7 +164,8 @@ class TrainingLoop:
         self.unrecovered_events: int | None = None
         self._events = 0
         self._last_loss = math.nan
-        self._last_rates = (math.nan, math.nan)  # WER and CER of the last evaluation
+        # WER and CER of the last evaluation; with subnets, means over the model and all of them.
+        self._last_rates = (math.nan, math.nan)
         self._recovery = RecoveryWatch(recovery_window(self.total_steps))
         self._meter = Meter()
         if start is not None:
@@ -357,7 +358,7 @@ class TrainingLoop:
                 masked_params=self.masking.masked_params,
             )
             self._save("best", with_optimizer=False)
-        self._last_rates = (result.wer, result.cer)
+        self._last_rates = (mean, fmean(one.cer for one in (result, *subnets)))
         self._meter = Meter()  # its row was written with the step
         last = self._save("last", with_optimizer=True, due="verdict")
         if last is not None:  # only now: until it was there, the one before named its own best

@@ -105,18 +105,17 @@ class Recorder:
         }
         assert isinstance(event, AdaptationEvent | MaskEvent | SupernetEvent)
         own = _own_columns(event)
-        counts = ("dropped_params", "grown_params", "params_before", "params_after")
-        both = {name: getattr(event, name) for name in ("method", "scorer", *counts)}
+        both = {"method": event.method, "scorer": event.scorer}
         self._add("adaptations", event.step, known | both | own)
         if isinstance(event, MaskEvent):
             for row in event.rows:
                 self._add("masks", event.step, {"event": event.event, **asdict(row)})
         elif isinstance(event, SupernetEvent):
-            for one in event.rows:
-                columns = asdict(one)
+            for module in event.rows:
+                columns = asdict(module)
                 macs = per_s(columns.pop("frame_macs"))
-                known = {"event": event.event, "multiply_adds_per_s": macs}
-                self._add("subnets", event.step, known | columns)
+                place = {"event": event.event, "multiply_adds_per_s": macs}
+                self._add("subnets", event.step, place | columns)
         else:
             self._scores(event, event.scorer, event.groups, applied=True)
             for scorer, groups in event.watched.items():
@@ -159,36 +158,25 @@ class Recorder:
 
 
 def _own_columns(event: AdaptationEvent | MaskEvent | SupernetEvent) -> dict[str, Any]:
+    if isinstance(event, SupernetEvent):  # the model stays what it is
+        nothing = ("dropped_groups", "grown_groups", "dropped_params", "grown_params")
+        params = dict.fromkeys(("params_before", "params_after"), event.params)
+        return {"decision": event.plan.decision, **params, **dict.fromkeys(nothing, 0)}
+    counts = ("dropped_params", "grown_params", "params_before", "params_after")
+    both = {name: getattr(event, name) for name in counts}
     if isinstance(event, MaskEvent):
-        return _of_masks(event)
-    return _of_subnets(event) if isinstance(event, SupernetEvent) else _of_groups(event)
-
-
-def _of_subnets(event: SupernetEvent) -> dict[str, Any]:
-    return {
-        "decision": event.plan.decision,
-        "sparsity": 1 - event.plan.sizes[-1] / len(event.plan.ranking),
-        "dropped_groups": event.dropped_modules,
-        "grown_groups": event.grown_modules,
-    }
-
-
-def _of_groups(event: AdaptationEvent) -> dict[str, Any]:
-    return {
+        return both | {
+            "decision": event.plan.decision,
+            "sparsity": event.plan.sparsity,
+            "language": event.language,
+            "dropped_groups": event.removed_blocks,
+            "grown_groups": event.revived_blocks,
+        }
+    return both | {
         "delta": event.delta,
         "new_groups": event.new_groups,
         "dropped_groups": len(event.plan.dropped),
         "grown_groups": len(event.plan.grown),
-    }
-
-
-def _of_masks(event: MaskEvent) -> dict[str, Any]:
-    return {
-        "decision": event.plan.decision,
-        "sparsity": event.plan.sparsity,
-        "language": event.language,
-        "dropped_groups": event.removed_blocks,
-        "grown_groups": event.revived_blocks,
     }
 
 
