@@ -258,6 +258,23 @@ def test_the_command_after_a_run_can_be_copied(
     assert (command, verb, shown) == ("results", "show", str(folder))
 
 
+def test_a_run_with_subnets_says_how_they_did_and_where_each_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    summary = RunSummary(
+        status="finished", step=9, total_steps=9, best_step=9, dev_wer=0.1, dev_cer=0.05,
+        test_wer=0.2, test_cer=0.15, params=10, prunable_params=5, multiply_adds_per_s=2000,
+        unrecovered_events=0, train_s=1.0, setup_s=1.0, left_out_utterances=0, checkpoint="",
+        real_time_factor=0.25, dev_subnets_wer=0.3, dev_subnets_cer=0.25, test_subnets_wer=0.4,
+        test_subnets_cer=0.35,
+    )  # fmt: skip
+    print_run(summary, Path("out"), Console(width=100))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "dev, mean of subnets 30.0 % 25.0 %" in lines
+    assert "test, mean of subnets 40.0 % 35.0 %" in lines
+    assert lines[-1].endswith("results subnets out")
+
+
 def test_what_all_rows_share_fits_the_terminal() -> None:
     table = pa.table({f"setting{n}": ["x" * 20] * 2 for n in range(6)})
     rest, said = without_common(table, table.column_names, 100)

@@ -149,6 +149,11 @@ def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
         table = _table("split", "WER", "CER")
         table.add_row("dev", percent(summary.dev_wer), percent(summary.dev_cer))
         table.add_row("test", percent(summary.test_wer), percent(summary.test_cer))
+        if summary.dev_subnets_wer is not None:
+            rates = percent(summary.dev_subnets_wer), percent(summary.dev_subnets_cer)
+            table.add_row("dev, mean of subnets", *rates)
+            rates = percent(summary.test_subnets_wer), percent(summary.test_subnets_cer)
+            table.add_row("test, mean of subnets", *rates)
         console.print(table)
     console.print(
         f"{summary.params:,} parameters, "
@@ -163,8 +168,11 @@ def print_run(summary: "RunSummary", folder: Path, console: Console) -> None:
         console.print(Text(line, style="yellow"))
     # Not wrapped: they are to be copied.
     console.print(Text(f"Tables and checkpoints: {folder}"), soft_wrap=True)
-    command = shell_command("tuneprune", "results", "show", folder)
-    console.print(Text(f"  {command}"), soft_wrap=True)
+    shown = [("results", "show")]
+    if summary.dev_subnets_wer is not None:
+        shown.append(("results", "subnets"))
+    for words in shown:
+        console.print(Text(f"  {shell_command('tuneprune', *words, folder)}"), soft_wrap=True)
 
 
 def trial_columns(results: Results, trials: pa.Table, *metrics: str) -> pa.Table:
