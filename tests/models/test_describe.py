@@ -97,3 +97,11 @@ def test_the_merge_is_counted_with_the_rest() -> None:
     frontend = 9 * 2 + 2 + 9 * 6 + 3 + 9 * 8 + 8
     merge = 16 * 5 + 16 + 16 * 8 + 8
     assert found["rest_params"] == frontend + 2 * (merge + 16) + 5 * 8 + 5
+
+
+def test_a_supernet_is_described_as_the_plain_model_that_it_is() -> None:
+    plain = run(encoder="conformer", merge_kernel=None, num_blocks=2)
+    settings = plain.model_dump(mode="json")
+    settings["adaptation"] = {"method": "supernet", "subnets": [4, 2]}
+    found = describe_model(build_config(settings), num_labels=5, num_labels_from="option")
+    assert found == describe_model(plain, num_labels=5, num_labels_from="option")

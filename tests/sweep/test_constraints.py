@@ -15,6 +15,7 @@ from tuneprune.sweep.records import METRICS
         (" multiply_adds_per_s<=3e9 ", ("multiply_adds_per_s", 3e9, False)),
         ("dev_wer <= 0.3", ("dev_wer", 0.3, False)),
         ("params <= 1.02*baseline", ("params", 1.02, True)),
+        ("dev_subnets_wer <= 0.3", ("dev_subnets_wer", 0.3, False)),
         ("real_time_factor <= 5.E-2", ("real_time_factor", 0.05, False)),
     ],
 )
@@ -41,6 +42,8 @@ def test_a_constraint_is_a_metric_and_a_limit(text, expected):
         ("params <= 0", "above 0"),
         ("test_wer <= 0.2", "must limit one of dev_wer, "),
         ("parms <= 3", "must limit one of"),
+        ("dev_subnets_wer <= 1 * baseline", "'dev_subnets_wer <= NUMBER': a baseline has no sub"),
+        ("dev_subnets_cer <= 1.0*baseline", "'dev_subnets_cer <= NUMBER': a baseline has no sub"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(text, said, refusal):

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -60,13 +60,16 @@ def subnets(
         warn([f"no word error rates: {rates.unknown}"])
 
 
-def chosen_subnet(checkpoint: Path, *, max_params: int | None, max_rtf: float | None) -> int:
+def chosen_subnet(
+    checkpoint: Path, *, max_params: int | None, max_rtf: float | None, to: TextIO
+) -> int:
     """Return the largest subnet within one limit, and print what it costs.
 
     Args:
         checkpoint: a supernet's.
         max_params: parameters that it may have.
         max_rtf: seconds that it may take for a second of speech, if the other is None.
+        to: where it is printed.
     """
     from tuneprune.training.real_time import how_measured
     from tuneprune.training.subnet_costs import (
@@ -84,12 +87,13 @@ def chosen_subnet(checkpoint: Path, *, max_params: int | None, max_rtf: float | 
         assert max_rtf is not None, "one of them is given"
         found = largest_within_rtf(opened, max_rtf)
         size, behind = found.size, f", real-time factor {found.real_time_factor:.4f}"
-        print(f"real-time factor of {how_measured(opened.held.config)}")
-        print(f"measured: {', '.join(f'{kept} {factor:.4f}' for kept, factor in found.measured)}")
+        print(f"real-time factor of {how_measured(opened.held.config)}", file=to)
+        measured = ", ".join(f"{kept} {factor:.4f}" for kept, factor in found.measured)
+        print(f"measured: {measured}", file=to)
     cost = subnet_cost(opened, size, timed=False)
     trained = "trained" if cost.is_trained else "not trained by itself"
     modules = f"{size} of {len(opened.ranking)} modules, {trained}"
-    print(f"{modules}: {cost.params:,} parameters{behind}")
+    print(f"{modules}: {cost.params:,} parameters{behind}", file=to)
     return size
 
 

@@ -50,6 +50,8 @@ class ModelDescription(TypedDict):
 def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) -> ModelDescription:
     """Describe the model of a configuration; no memory is taken for its weights.
 
+    Of a supernet it is the model itself, without output layers and scores for its subnets.
+
     Args:
         config: the run; only its model and features settings matter.
         num_labels: outputs of the recogniser, the blank included.

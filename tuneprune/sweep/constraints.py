@@ -30,6 +30,9 @@ METRIC_NAMES: tuple[str, ...] = get_args(Metric)
 DEV_RATES = tuple(name for name in METRIC_NAMES if name.startswith("dev_"))
 """Error rates on dev: of all utterances, and as means over languages or over subnets."""
 
+SUBNET_RATES = tuple(name for name in DEV_RATES if name.startswith("dev_subnets_"))
+"""Those of them that only a trial with subnets has."""
+
 _FORM = re.compile(
     r"\s*(?P<metric>\w+)\s*<=\s*(?P<number>\d+(\.\d*)?([eE][+-]?\d+)?)\s*"
     r"(?P<relative>\*\s*baseline\s*)?",
@@ -84,6 +87,8 @@ def parse_constraint(text: str) -> Constraint:
     if not 0 < float(number) < math.inf:
         raise ConfigError("", text, "must have a limit above 0, or no trial could keep it")
     relative = found["relative"] is not None
+    if relative and metric in SUBNET_RATES:
+        raise ConfigError("", text, f"must read '{metric} <= NUMBER': a baseline has no subnets")
     return Constraint(
         text=f"{metric} <= {number}{' * baseline' if relative else ''}",
         metric=metric,

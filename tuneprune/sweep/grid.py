@@ -3,11 +3,11 @@
 It lists values; what runs they make is said by space.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tuneprune.errors import ConfigError
-from tuneprune.sweep.ranges import Parameter, Values, applies, identity, tidy
+from tuneprune.sweep.ranges import Parameter, Scalar, Values, applies, identity, listed, tidy
 
 MOST_COMBINATIONS = 10_000
 """More are no study but a slip in a range, and would fill the memory before they were refused."""
@@ -33,6 +33,34 @@ def grid_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any
         ]
         if len(combinations) > MOST_COMBINATIONS:
             raise _too_many(path, parameter)
+    return combinations
+
+
+def deciding_combinations(
+    parameters: Mapping[str, Parameter], decides: Callable[[str], bool]
+) -> list[dict[str, Any]]:
+    """Return the values that can meet in some fields and in those whose values they depend on.
+
+    Of a range, its ends and the values that others depend on stand for all.
+
+    Args:
+        parameters: the searched fields.
+        decides: whether a field is one of those that are asked for.
+    """
+    deciding: dict[str, list[Scalar]] = {}  # with the values that others depend on
+    for path, parameter in reversed(list(parameters.items())):
+        if path in deciding or decides(path):
+            deciding.setdefault(path, [])
+            for on, wanted in parameter.when.items():
+                deciding.setdefault(on, []).extend(listed(wanted))
+    combinations: list[dict[str, Any]] = [{}]
+    for path in (one for one in parameters if one in deciding):
+        each = parameters[path].choice or (*parameters[path].ends, *deciding[path])
+        combinations = [
+            longer
+            for shorter in combinations
+            for longer in _with_each(shorter, path, parameters[path], each)
+        ]
     return combinations
 
 

@@ -2,11 +2,12 @@
 values can meet."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tuneprune.config import RunConfig
-from tuneprune.sweep.ranges import Parameter, Scalar, Values, applies, listed
+from tuneprune.sweep.grid import deciding_combinations
+from tuneprune.sweep.ranges import Parameter
 
 
 def needs_preparation(path: str) -> bool:
@@ -38,28 +39,4 @@ def length_of(config: RunConfig) -> str:
 
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
     """Return the values that can meet in fields to be prepared and in those they depend on."""
-    deciding: dict[str, list[Scalar]] = {}  # with the values that others depend on
-    for path, parameter in reversed(list(parameters.items())):
-        if path in deciding or needs_preparation(path):
-            deciding.setdefault(path, [])
-            for on, wanted in parameter.when.items():
-                deciding.setdefault(on, []).extend(listed(wanted))
-    combinations: list[dict[str, Any]] = [{}]
-    for path, parameter in parameters.items():
-        if path in deciding:
-            combinations = [
-                longer
-                for shorter in combinations
-                for longer in _with_each(shorter, path, parameter, deciding[path])
-            ]
-    return combinations
-
-
-def _with_each(
-    values: Values, path: str, parameter: Parameter, wanted: Sequence[Scalar]
-) -> list[dict[str, Any]]:
-    """Add each value of a field; of a range, the ends and ``wanted`` stand for all others."""
-    if not applies(parameter, values):
-        return [dict(values)]
-    each = parameter.choice or (*parameter.ends, *wanted)
-    return [{**values, path: one} for one in each]
+    return deciding_combinations(parameters, needs_preparation)

@@ -85,7 +85,8 @@ class Search(Settings):
     def rate(self) -> Literal["dev_wer", "dev_cer"]:
         """The error rate by which running trials are judged: the first one that is an objective.
 
-        For a mean over languages stands that of all utterances.
+        For a mean over languages stands that of all utterances, for a mean over subnets that of the
+        model and its subnets.
         """
         rates = (name for name in self.objectives if name in DEV_RATES)
         return "dev_cer" if next(rates, "").endswith("cer") else "dev_wer"

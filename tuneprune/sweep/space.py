@@ -38,6 +38,7 @@ from tuneprune.sweep.space_checks import (
     check_shares,
     check_ties,
 )
+from tuneprune.sweep.subnet_checks import check_subnets
 from tuneprune.yaml_files import read_settings
 
 
@@ -220,6 +221,7 @@ def _check(space: Space) -> None:
     check_samples(parameters, {"set": shared, "tie": ties}, build)
     if space.is_grid:
         check_grid(grid_combinations(parameters), build)
+    check_subnets(space.search, space.base.adaptation.method)
     check_first(space.first_points, build)
     if space.search.replicates is not None:
         check_replicates(space.search.replicates.seeds, space.base.seed, {**parameters, **ties})

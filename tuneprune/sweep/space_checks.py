@@ -102,7 +102,7 @@ def check_samples(
     """
     sections = {"space": parameters, **others}
     try:
-        build(_sample_with(parameters, "", None))
+        build(first_sample(parameters))
     except ConfigError as error:
         raise _located(sections, error) or error from None
     for path, parameter in parameters.items():
@@ -113,6 +113,11 @@ def check_samples(
                 located = _located(sections, error)
                 remedy = f"{error.field}: {error.remedy}"
                 raise located or ConfigError(f"search.space.{path}", value, remedy) from None
+
+
+def first_sample(parameters: Parameters) -> dict[str, Any]:
+    """Return the lowest value, or the first choice, of every field that then applies."""
+    return _sample_with(parameters, "", None)
 
 
 def check_grid(combinations: list[dict[str, Any]], build: BuildTrial) -> None:
@@ -138,10 +143,7 @@ def _located(sections: Mapping[str, Collection[str]], error: ConfigError) -> Con
 
 
 def _sample_with(parameters: Parameters, focus: str, value: object) -> dict[str, Any]:
-    """Return ``value`` at ``focus``, what that needs to apply, and else the lowest values.
-
-    Of no field (an empty ``focus``), the lowest values of all.
-    """
+    """Return ``value`` at ``focus``, what that needs to apply, and else the lowest values."""
     wanted = {focus: value}
     for path in reversed(list(parameters)):
         if path in wanted:
