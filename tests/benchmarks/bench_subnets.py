@@ -2,7 +2,8 @@
 
 Each is exported as a checkpoint, loaded, and encodes and decodes the same 10 s utterances. The bar
 is a share of the ratio of the multiply-adds of whole models, front-end and output included. Which
-modules a subnet keeps is drawn.
+modules a subnet keeps is drawn; of the Conformer it is also all convolutions, which have the most
+work beside their multiply-adds, and with what is left first comes first.
 """
 
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import torch
 from comparing import Bar, Comparison, Row, Size, take_turns, timed
-from rankings import drawn_ranking
+from rankings import convolutions_first, drawn_ranking
 from recognisers import an4_config, an4_model, sizes_of
 from torch import Tensor
 
@@ -37,14 +38,17 @@ def compare(*, size: Size) -> list[Row]:
     branches = {"encoder": "e_branchformer", "module_order": None, "conv_channels": None}
     models = [wide, ModelConfig.model_validate(wide.model_dump() | branches)]
     repeats = {"full": 15, "quick": 7, "tiny": 1}[size]
-    return [row for model in models for row in _rows(model, repeats=repeats)]
+    drawn = [row for model in models for row in _rows(model, drawn_ranking, "", repeats)]
+    return [*drawn, *_rows(wide, convolutions_first, ", conv first", repeats)]
 
 
-def _rows(model: ModelConfig, *, repeats: int) -> list[Row]:
+def _rows(
+    model: ModelConfig, ranking: Callable[[SpeechModel], list[str]], note: str, repeats: int
+) -> list[Row]:
     modules = 4 * model.num_blocks
     sizes = (modules * 2 // 3, modules // 3)
     with tempfile.TemporaryDirectory() as folder:
-        supernet = _supernet(model, sizes, Path(folder))
+        supernet = _supernet(model, ranking, sizes, Path(folder))
         networks = {modules: load_model(supernet)}
         for kept in sizes:
             exported = export_checkpoint(supernet, Path(folder) / str(kept), subnet=kept)
@@ -54,7 +58,7 @@ def _rows(model: ModelConfig, *, repeats: int) -> list[Row]:
     work = {kept: one.model.frame_macs() for kept, one in networks.items()}
     return [
         Comparison(
-            what=f"{kept} of {modules}, {model.encoder}, {sizes_of(model)}",
+            what=f"{kept} of {modules}, {model.encoder}{note}, {sizes_of(model)}",
             ours=taken[str(kept)],
             baseline=taken[str(modules)],
             bar=Bar(kind="faster", limit=round(_SHARE * work[modules] / work[kept], 2)),
@@ -63,13 +67,18 @@ def _rows(model: ModelConfig, *, repeats: int) -> list[Row]:
     ]
 
 
-def _supernet(model: ModelConfig, sizes: tuple[int, ...], folder: Path) -> Path:
-    """Write the checkpoint of a supernet that was never trained, with a ranking that was drawn."""
+def _supernet(
+    model: ModelConfig,
+    ranking: Callable[[SpeechModel], list[str]],
+    sizes: tuple[int, ...],
+    folder: Path,
+) -> Path:
+    """Write the checkpoint of a supernet that was never trained, with some ranking."""
     adaptation = SupernetConfig(method="supernet", subnets=sizes)
     config = an4_config().model_copy(update={"model": model, "adaptation": adaptation})
     supernet = _model(config)
     supernet.open_networks(len(sizes), scores=None, seed=0)
-    hook = {"ranking": drawn_ranking(supernet), "switched": True, "sizes": list(sizes)}
+    hook = {"ranking": ranking(supernet), "switched": True, "sizes": list(sizes)}
     return save_checkpoint(
         folder,
         "best",

@@ -17,3 +17,9 @@ def drawn_ranking(model: SpeechModel) -> list[str]:
     drawn = random.Random(0)
     orders = [drawn.sample(one, len(one)) for one in names.values()]
     return [name for rank in zip(*orders, strict=True) for name in rank]
+
+
+def convolutions_first(model: SpeechModel) -> list[str]:
+    """Return all modules, convolutions first: of those, learned subnets keep most."""
+    modules = model.prunable_modules()
+    return [module.name for module in sorted(modules, key=lambda module: module.kind != "conv")]

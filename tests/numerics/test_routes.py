@@ -167,7 +167,8 @@ def test_probed_modules_give_the_gate_its_gradient_and_nothing_else() -> None:
         found.append({**some, "gates": gates.grad})
     slow, fast = found
     assert slow.keys() == fast.keys()
-    assert all(torch.equal(slow[name], fast[name]) for name in slow)
+    for name, gradient in slow.items():
+        torch.testing.assert_close(fast[name], gradient, rtol=1e-9, atol=1e-12)
     assert (slow["gates"][torch.tensor([not one for one in SMALL])] != 0).all()
 
 

@@ -81,9 +81,19 @@ def filtered_by(
     inside_BCT = (x_BTC * valid_BT[:, :, None]).transpose(1, 2)
     # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
     channels, _, kernel = weight_C1K.shape
-    mixed_BCT = functional.conv1d(
-        inside_BCT, weight_C1K, bias_C, padding=(kernel - 1) // 2, groups=channels
-    )
+    padding = (kernel - 1) // 2
+    if inside_BCT.device.type == "cpu" and not torch.is_grad_enabled():
+        # The same numbers 10 to 20 times as fast: oneDNN has a kernel for channels that lie side by
+        # side, but in two dimensions only. Its gradient of the filters is slow.
+        mixed_BC1T = functional.conv2d(
+            inside_BCT[:, :, None],
+            weight_C1K[:, :, None],
+            bias_C,
+            padding=(0, padding),
+            groups=channels,
+        )
+        return mixed_BC1T.squeeze(2).transpose(1, 2)
+    mixed_BCT = functional.conv1d(inside_BCT, weight_C1K, bias_C, padding=padding, groups=channels)
     return mixed_BCT.transpose(1, 2)
 
 

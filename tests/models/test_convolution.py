@@ -1,0 +1,29 @@
+"""Filters over time: the same in training and without gradients, and a sum worked out in numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from tuneprune.models.convolution import depthwise_filters, filtered
+
+
+@pytest.mark.parametrize(("channels", "kernel", "length"), [(3, 5, 9), (8, 15, 4), (1, 1, 6)])
+def test_each_channel_goes_through_its_own_filter(channels: int, kernel: int, length: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    filters = depthwise_filters(channels, kernel).double()
+    x_BTC = torch.randn(2, length, channels, dtype=torch.float64, generator=generator)
+    valid_BT = torch.arange(length) < torch.tensor([[length], [length - 2]])
+    with torch.no_grad():
+        without = filtered(x_BTC, valid_BT, filters)
+    trained = filtered(x_BTC, valid_BT, filters)
+    weight, bias = filters.weight.detach().numpy()[:, 0], filters.bias.detach().numpy()
+    expected = np.empty(x_BTC.shape)
+    for b, used in enumerate((length, length - 2)):
+        for c in range(channels):
+            series = np.pad(x_BTC[b, :used, c].numpy(), (0, length - used))
+            # numpy turns filters round, torch does not.
+            whole = np.convolve(series, weight[c, ::-1], mode="full")
+            first = kernel // 2
+            expected[b, :, c] = whole[first : first + length] + bias[c]
+    np.testing.assert_allclose(without.numpy(), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(trained.detach().numpy(), expected, rtol=0, atol=1e-12)
