@@ -5,7 +5,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 # The environment is made anew when what it is made from changes.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
-JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+# One more than there are cores: tests of Ray wait more than they compute.
+JOBS ?= $(shell expr 1 + `getconf _NPROCESSORS_ONLN`)
 FAST := not slow and not ray and not gpu
 
 .PHONY: help setup sweep test test-all check lint bench clean

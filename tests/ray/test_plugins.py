@@ -66,6 +66,7 @@ def test_trials_with_a_scorer_share_stages_and_finish(tones: Path, folder: Path)
     assert set(results.adaptations()["scorer"].to_pylist()) == {"taylor", SCORER}
 
 
+@pytest.mark.thorough
 def test_two_workers_find_the_module_and_agree(tones: Path, folder: Path) -> None:
     watched = "{method: grow_drop, at: 0.4, delta: 0.2, scorer: 'my_module:SquaredTaylor'}"
     config = tone_config(tones, f"adaptation={watched}", "adaptation.score_every_steps=1")
