@@ -11,6 +11,7 @@ from torch import Tensor
 from tuneprune.adaptation import Supernet, build_hook, check_settings, prepare_model
 from tuneprune.adaptation.selection import relaxed_top_k
 from tuneprune.adaptation.supernet_event import SupernetEvent
+from tuneprune.adaptation.supernet_routes import SupernetRoutes
 from tuneprune.config import ModelConfig, SupernetConfig
 from tuneprune.errors import ConfigError
 from tuneprune.models.build import build_model
@@ -147,6 +148,15 @@ def test_an_early_exit_lacks_what_else_is_in_the_blocks_behind_it() -> None:
     assert run.events[0].params - left_out == two_fewer.num_params()
     macs = sum(row.frame_macs for row in run.events[0].rows if row.subnet != 4)
     assert run.model.frame_macs() - macs == two_fewer.frame_macs()
+
+
+def test_networks_do_not_part_at_a_module_that_has_been_emptied() -> None:
+    model = model_of()
+    first = model.prunable_modules()[0]
+    gone = tuple(group.id for group in first.groups)
+    apply_plan(model, model.prunable_modules(), AdaptationPlan(dropped=gone), None)
+    routes = SupernetRoutes(settings(), model.prunable_modules())
+    assert routes.subnet(["blocks.0.conv"], output=0).keeps == (True, True) + (False,) * 10
 
 
 def test_emptied_modules_are_no_part_of_an_exit() -> None:

@@ -65,7 +65,7 @@ class SupernetRoutes:
         if self._config.selector.kind == "early_exit":
             blocks = 1 + max(module.layer for module in self._modules if module.name in kept)
         return Route(
-            keeps=tuple(module.name in kept for module in self._modules),
+            keeps=tuple(module.name in kept or not module.groups for module in self._modules),
             output=output,
             weight=self._config.subnet_loss_weight,
             blocks=blocks,
