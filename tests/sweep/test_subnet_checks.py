@@ -20,6 +20,11 @@ def search(settings):
     return settings["search"]
 
 
+def searched(settings):
+    """Return the runs of the space that a dry run shows, without its baselines."""
+    return [run for run in dry_run(build_space(settings)).runs if not run.is_baseline]
+
+
 def by(search, shared, ranges, **others):
     """Let other fields decide over the method."""
     search["set"] = shared
@@ -61,15 +66,15 @@ def test_a_limit_that_some_trials_can_not_keep_is_refused(settings, search, refu
 def test_searched_methods_must_all_be_supernets(settings, search, refusal):
     deep = SUPERNET | {"subnets": [6, 3]}
     by(search, {}, {"adaptation": {"choice": [SUPERNET, deep]}})
-    dry_run(build_space(settings))
+    assert {run.values["adaptation"]["method"] for run in searched(settings)} == {"supernet"}
     search["space"]["adaptation"] = {"choice": [SUPERNET, MOVING, {"method": "none"}]}
     assert "adaptation.method: grow_drop or none;" in refusal(build_space, settings)
 
 
 def test_a_search_of_the_method_alone_is_seen(settings, search, refusal):
-    shared = {"adaptation.subnets": [4, 2]}
+    shared = {"adaptation.subnets": [4, 2], "adaptation.selector.iterations": 2}
     by(search, shared, {"adaptation.method": {"choice": ["supernet"]}})
-    build_space(settings)
+    assert {run.values["adaptation.method"] for run in searched(settings)} == {"supernet"}
 
 
 def test_trials_that_keep_the_method_of_the_base_are_seen(settings, search, refusal):
@@ -92,10 +97,10 @@ def test_a_tied_method_is_seen(settings, search, refusal):
         {"model.start_from": {"choice": ["supernet"]}},
         tie={"adaptation.method": "model.start_from"},
     )
-    build_space(settings)
+    assert build_space(settings).search.tie == {"adaptation.method": "model.start_from"}
 
 
 def test_other_metrics_ask_for_no_subnets(settings, search):
     search |= {"objectives": ["dev_wer"]}
     by(search, {"adaptation": MOVING}, {})
-    build_space(settings)
+    assert list(build_space(settings).search.objectives) == ["dev_wer"]

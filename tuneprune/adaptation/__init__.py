@@ -264,7 +264,8 @@ def build_hook(
             watch=watch,
         )
     if isinstance(config, SupernetConfig):
-        return Supernet(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)
+        assert not watch.observations, "no other method has the history of a supernet"
+        return Supernet(model, optimizer, config, total_steps=total_steps, seed=seed)
     return GrowDrop(model, optimizer, config, total_steps=total_steps, seed=seed, watch=watch)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tuneprune.adaptation.events import hash_outcome
-from tuneprune.adaptation.observing import NOTHING_MORE, Watch, Watching
 from tuneprune.adaptation.selectors import build_selector
 from tuneprune.adaptation.supernet_event import (
     SubnetDecision,
@@ -27,10 +26,7 @@ from tuneprune.errors import CheckpointError
 from tuneprune.structure.groups import tensors_of
 from tuneprune.structure.optimizer_state import set_apart
 from tuneprune.structure.routes import Route, Routed
-from tuneprune.structure.subnets import (
-    budgets_of,
-    within_budget,
-)
+from tuneprune.structure.subnets import budgets_of, within_budget
 
 
 class Supernet:
@@ -42,7 +38,6 @@ class Supernet:
         config: settings of the method.
         total_steps: optimizer steps of the run.
         seed: of whatever is drawn.
-        watch: scores that it takes for other runs.
 
     Raises:
         ConfigError, StructureError: settings that do not suit model or run.
@@ -56,7 +51,6 @@ class Supernet:
         *,
         total_steps: int,
         seed: int,
-        watch: Watch = NOTHING_MORE,
     ) -> None:
         self._config, self._model, self._optimizer, self._seed = config, model, optimizer, seed
         modules = _routed(model).prunable_modules()
@@ -72,7 +66,6 @@ class Supernet:
         self._switched = False
         self._num_events = 0
         self._decided = -1  # the step of the last event
-        self._watching = Watching(model, watch) if watch.observations else None
 
     @property
     def subnets(self) -> tuple[Route, ...]:
@@ -102,9 +95,7 @@ class Supernet:
         return None if self._switched else self._selector.penalty(self._scores, step)
 
     def observe(self, step: int) -> None:
-        """Take the scores that other runs will ask for."""
-        if self._watching is not None:
-            self._watching.observe(step)
+        """Do nothing: scores are parameters, and are trained."""
 
     def propose(self, step: int) -> SupernetPlan | None:
         """Return what is due after ``step`` finished steps, if anything is."""
@@ -142,7 +133,6 @@ class Supernet:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is known beside scores and output layers, as JSON can hold it."""
-        watched = self._watching.state_dict()["observed"] if self._watching else {}
         return {
             "method": self._config.method,
             "events": self._num_events,
@@ -151,7 +141,7 @@ class Supernet:
             "subnets": [list(names) for names in self._subnets],
             "switched": self._switched,
             "sizes": list(self.sizes) or None,
-            "observed": watched,
+            "observed": {},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,8 +153,6 @@ class Supernet:
         found = state.get("method")
         if found != self._config.method:
             raise CheckpointError("adaptation.method", found, f"must be '{self._config.method}'")
-        if self._watching is not None:
-            self._watching.load_state_dict(state)
         self._num_events = int(state["events"])
         self._decided = int(state["decided"])
         self._ranking = tuple(state["ranking"] or ())

@@ -64,37 +64,42 @@ def train(
         raise typer.Exit(1)
 
 
+_Space = Annotated[Path, typer.Argument(help="A search space, such as search_spaces/*.yaml")]
+_SweepOut = Annotated[Path | None, typer.Option(help="Folder of the sweep. Default: results/NAME")]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Only go on with what the folder holds; begin nothing.")
+]
+_RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Train trials that failed again.")
+]
+_MaxConcurrent = Annotated[int | None, typer.Option(min=1, help="At most so many trials at once.")]
+_Share = Annotated[bool, typer.Option(help="Train steps that trials have in common once.")]
+_StagesGb = Annotated[
+    float, typer.Option(min=0, help="GB on disk for what trials share, while the sweep runs.")
+]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be trained, where and on what.")
+]
+_StepTime = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds a step, as the table `steps` of an earlier run has it; for --dry-run."
+    ),
+]
+
+
 def sweep(
-    space: Annotated[Path, typer.Argument(help="A search space, such as search_spaces/*.yaml")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep. Default: results/NAME")
-    ] = None,
+    space: _Space,
+    out: _SweepOut = None,
     overrides: Overrides = None,
     restart: Restart = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Only go on with what the folder holds; begin nothing.")
-    ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Train trials that failed again.")
-    ] = False,
-    max_concurrent: Annotated[
-        int | None, typer.Option(min=1, help="At most so many trials at once.")
-    ] = None,
-    share: Annotated[
-        bool, typer.Option(help="Train steps that trials have in common once.")
-    ] = True,
-    stages_gb: Annotated[
-        float, typer.Option(min=0, help="GB on disk for what trials share, while the sweep runs.")
-    ] = 50.0,
-    dry: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be trained, where and on what.")
-    ] = False,
-    step_time: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds a step, as the table `steps` of an earlier run has it; for --dry-run."
-        ),
-    ] = None,
+    resume: _Resume = False,
+    retry_failed: _RetryFailed = False,
+    max_concurrent: _MaxConcurrent = None,
+    share: _Share = True,
+    stages_gb: _StagesGb = 50.0,
+    dry: _DryRun = False,
+    step_time: _StepTime = None,
 ) -> None:
     """Train a baseline and the trials of a search space, and say which setting was best."""
     from tuneprune.sweep.dry_run import dry_run

@@ -5,6 +5,7 @@ Legend: B batch, T encoder frames, D model width.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -20,7 +21,6 @@ from tuneprune.structure.routes import ModuleUse
 
 RESIDUAL_SCALE = {"ff1": 0.5, "conv": 1.0, "mhsa": 1.0, "ff2": 0.5}
 NO_GATES: Mapping[str, Tensor] = {}
-ALL_RUN: Mapping[str, ModuleUse] = {}
 
 
 def full_groups(config: ModelConfig) -> dict[str, int]:
@@ -28,6 +28,21 @@ def full_groups(config: ModelConfig) -> dict[str, int]:
     return {
         kind: config.heads if kind == "mhsa" else config.slices_per_module for kind in config.kinds
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockPass:
+    """What the modules of a block are run with, beside the residual stream.
+
+    Args:
+        valid_BT: True inside the utterances.
+        gates: of the groups of each kind that has any.
+        uses: what a network makes of each kind; a kind that is not named is run.
+    """
+
+    valid_BT: Tensor
+    gates: Mapping[str, Tensor] = field(default_factory=dict)
+    uses: Mapping[str, ModuleUse] = field(default_factory=dict)
 
 
 class EncoderBlock(nn.Module, ABC):
@@ -51,7 +66,7 @@ class EncoderBlock(nn.Module, ABC):
     ) -> Tensor:
         """Return the block's output [B, T, D]; ``gates`` holds those of each kind that has any."""
         for kinds in self.stages:
-            x_BTD = self.run_stage(kinds, x_BTD, valid_BT, gates)
+            x_BTD = self.run_stage(kinds, x_BTD, BlockPass(valid_BT, gates))
         normed: Tensor = self.norm(x_BTD)
         return normed
 
@@ -61,22 +76,13 @@ class EncoderBlock(nn.Module, ABC):
         """Kinds of module in running order; those side by side are one stage."""
 
     @abstractmethod
-    def run_stage(
-        self,
-        kinds: tuple[str, ...],
-        x_BTD: Tensor,
-        valid_BT: Tensor,
-        gates: Mapping[str, Tensor] = NO_GATES,
-        uses: Mapping[str, ModuleUse] = ALL_RUN,
-    ) -> Tensor:
+    def run_stage(self, kinds: tuple[str, ...], x_BTD: Tensor, run: BlockPass) -> Tensor:
         """Return the residual stream after one stage.
 
         Args:
             kinds: of the modules of the stage.
             x_BTD: the residual stream before it.
-            valid_BT: True inside the utterances.
-            gates: of the groups of each kind that has any.
-            uses: what a network makes of each kind; a kind that is not named is run.
+            run: what they are run with.
         """
 
     @abstractmethod
@@ -88,29 +94,15 @@ class EncoderBlock(nn.Module, ABC):
         assert isinstance(module, SlicedModule)
         return module
 
-    def added(
-        self,
-        x_BTD: Tensor,
-        valid_BT: Tensor,
-        kind: str,
-        gates: Mapping[str, Tensor],
-        uses: Mapping[str, ModuleUse],
-    ) -> Tensor:
+    def added(self, kind: str, x_BTD: Tensor, run: BlockPass) -> Tensor:
         """Return the residual stream with one module's share, or as it is if there is none."""
-        share_BTD = self.contributed(x_BTD, valid_BT, kind, gates, uses)
+        share_BTD = self.contributed(kind, x_BTD, run)
         return x_BTD if share_BTD is None else x_BTD + RESIDUAL_SCALE[kind] * share_BTD
 
-    def contributed(
-        self,
-        x_BTD: Tensor,
-        valid_BT: Tensor,
-        kind: str,
-        gates: Mapping[str, Tensor],
-        uses: Mapping[str, ModuleUse],
-    ) -> Tensor | None:
+    def contributed(self, kind: str, x_BTD: Tensor, run: BlockPass) -> Tensor | None:
         """Return what a module makes of the stream; None if it is left out or has been emptied."""
-        use = uses.get(kind, ALWAYS)
-        return contribution(self.sliced(kind), x_BTD, valid_BT, gates.get(kind), use)
+        use = run.uses.get(kind, ALWAYS)
+        return contribution(self.sliced(kind), x_BTD, run.valid_BT, run.gates.get(kind), use)
 
     def declare(self, name: str, *, layer: int) -> tuple[PrunableModule, ...]:
         """Return the block's modules in the order in which they run."""

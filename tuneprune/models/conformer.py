@@ -3,12 +3,9 @@
 Legend: B batch, T encoder frames, D model width.
 """
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
-from tuneprune.models.block import ALL_RUN, NO_GATES, EncoderBlock
-from tuneprune.structure.routes import ModuleUse
+from tuneprune.models.block import BlockPass, EncoderBlock
 
 
 class ConformerBlock(EncoderBlock):
@@ -22,15 +19,8 @@ class ConformerBlock(EncoderBlock):
     def stages(self) -> tuple[tuple[str, ...], ...]:
         return tuple((kind,) for kind in self.kinds)
 
-    def run_stage(
-        self,
-        kinds: tuple[str, ...],
-        x_BTD: Tensor,
-        valid_BT: Tensor,
-        gates: Mapping[str, Tensor] = NO_GATES,
-        uses: Mapping[str, ModuleUse] = ALL_RUN,
-    ) -> Tensor:
-        return self.added(x_BTD, valid_BT, kinds[0], gates, uses)
+    def run_stage(self, kinds: tuple[str, ...], x_BTD: Tensor, run: BlockPass) -> Tensor:
+        return self.added(kinds[0], x_BTD, run)
 
     def merge_macs(self) -> int:
         return 0

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuneprune.config import ModelConfig
-from tuneprune.models.block import ALL_RUN, NO_GATES, EncoderBlock
+from tuneprune.models.block import BlockPass, EncoderBlock
 from tuneprune.models.convolution import depthwise_filters, filtered, filtered_by
 from tuneprune.models.dropout import dropout
-from tuneprune.structure.routes import ModuleUse
 
 
 class EBranchformerBlock(EncoderBlock):
@@ -37,18 +36,11 @@ class EBranchformerBlock(EncoderBlock):
     def stages(self) -> tuple[tuple[str, ...], ...]:
         return (("ff1",), ("mhsa", "cgmlp"), ("ff2",))
 
-    def run_stage(
-        self,
-        kinds: tuple[str, ...],
-        x_BTD: Tensor,
-        valid_BT: Tensor,
-        gates: Mapping[str, Tensor] = NO_GATES,
-        uses: Mapping[str, ModuleUse] = ALL_RUN,
-    ) -> Tensor:
+    def run_stage(self, kinds: tuple[str, ...], x_BTD: Tensor, run: BlockPass) -> Tensor:
         if len(kinds) == 1:
-            return self.added(x_BTD, valid_BT, kinds[0], gates, uses)
-        branches = [self.contributed(x_BTD, valid_BT, kind, gates, uses) for kind in kinds]
-        mixed_BTD = self._merged(branches, valid_BT, like=x_BTD)
+            return self.added(kinds[0], x_BTD, run)
+        branches = [self.contributed(kind, x_BTD, run) for kind in kinds]
+        mixed_BTD = self._merged(branches, run.valid_BT, like=x_BTD)
         return x_BTD + dropout(mixed_BTD, self.dropout, training=self.training)
 
     def merge_macs(self) -> int:

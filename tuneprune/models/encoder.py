@@ -5,12 +5,13 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width.
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
 from tuneprune.config import ModelConfig
 from tuneprune.errors import StructureError
-from tuneprune.models.block import NO_GATES, EncoderBlock, build_module, full_groups
+from tuneprune.models.block import NO_GATES, BlockPass, EncoderBlock, build_module, full_groups
 from tuneprune.models.conformer import ConformerBlock
 from tuneprune.models.dropout import dropout
 from tuneprune.models.ebranchformer import EBranchformerBlock
@@ -68,12 +69,10 @@ class BlockModel(SpeechModel):
         for layer, block in enumerate(self._encoder_blocks()):
             places: dict[str, int] = {kind: place + i for i, kind in enumerate(block.kinds)}
             place += len(places)
+            run = partial(BlockPass, valid_BU, gates_by_block[layer])
             for kinds in block.stages:
                 streams = [
-                    _Stream(
-                        block.run_stage(kinds, one.x_BUD, valid_BU, gates_by_block[layer], uses),
-                        members,
-                    )
+                    _Stream(block.run_stage(kinds, one.x_BUD, run(uses)), members)
                     for one in streams
                     for members, uses in _parted(one.members, routes, kinds, places)
                 ]

@@ -13,7 +13,7 @@ from tuneprune.results.networks import network_name, whole_model
 from tuneprune.results.pairing import PairKey, pair_key, without
 from tuneprune.results.reader import Results
 from tuneprune.results.settle import pieces
-from tuneprune.results.subnets import events_of, last_with, subnet_costs
+from tuneprune.results.subnet_events import events_of, last_with, subnet_costs
 
 ROLES: tuple[Literal["dev", "test"], ...] = ("dev", "test")
 

@@ -1,29 +1,35 @@
 """What supernets and their subnets cost and get wrong, how modules rank, and how that came.
 
-Pure: from rows of ``subnets`` and what goes with them. A row of ``subnets`` is a module at an
-event, with its rank and the smallest subnet there that keeps it; subnets are nested, so one keeps
-the modules of all that are smaller.
+Pure: from rows of ``subnets`` and what goes with them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.settings import configured_values
+from tuneprune.results.subnet_events import (
+    COSTS,
+    Row,
+    event_key,
+    events_by_trial,
+    events_of,
+    keeps,
+    last_with,
+    sizes_of,
+    subnet_costs,
+)
 
 WHOLE: Final = "all"
 """What people read of a network that keeps all modules."""
 
 SubnetView = Literal["subnet", "module", "event"]
 
-Row: TypeAlias = Mapping[str, Any]
-
 _I32, _I64, _F64, _TEXT = pa.int32(), pa.int64(), pa.float64(), pa.string()
-_COSTS = ("params", "multiply_adds_per_s")
 _RATES = ("dev_wer", "dev_cer", "test_wer", "test_cer")
 _TRIAL = {"sweep_id": _TEXT, "trial_id": _TEXT}
 
@@ -31,7 +37,7 @@ NETWORKS: Final = pa.schema(
     {
         "subnet": _I32,
         "modules": _I64,
-        **dict.fromkeys(_COSTS, _I64),
+        **dict.fromkeys(COSTS, _I64),
         "share": _F64,
         **dict.fromkeys(_RATES, _F64),
     }
@@ -48,7 +54,7 @@ _MODULES = pa.schema(
         "rank": _I32,
         "gate": _F64,
         "subnet": _I32,
-        **dict.fromkeys(_COSTS, _I64),
+        **dict.fromkeys(COSTS, _I64),
     }
 )
 _EVENTS = pa.schema(
@@ -120,9 +126,9 @@ def subnet_table(
     if step is not None:
         subnets = subnets.filter(pc.less_equal(subnets["step"], step))
     if by == "module":
-        found = [_module_rows(events) for events in _events_by_trial(subnets).values()]
+        found = [_module_rows(events) for events in events_by_trial(subnets).values()]
         return pa.Table.from_pylist([row for rows in found for row in rows], schema=_MODULES)
-    decided = {_event_key(row): row for row in rows.adaptations.to_pylist()}
+    decided = {event_key(row): row for row in rows.adaptations.to_pylist()}
     return pa.Table.from_pylist(list(_event_rows(subnets, decided)), schema=_EVENTS)
 
 
@@ -133,77 +139,6 @@ def with_named_subnets(table: pa.Table) -> pa.Table:
     names = [WHOLE if one is None else str(one) for one in table["subnet"].to_pylist()]
     place = table.column_names.index("subnet")
     return table.set_column(place, "subnet", pa.array(names, _TEXT))
-
-
-def subnet_costs(trial: Row, modules: Iterable[Row], subnet: int) -> dict[str, int | None]:
-    """Return what a subnet costs: what the whole model does less what the subnet leaves out.
-
-    Args:
-        trial: the row of the trial, with the cost of the whole model.
-        modules: all rows of one event at which there is that subnet.
-        subnet: its size.
-    """
-    left_out = [row for row in modules if not keeps(subnet, row)]
-    return {
-        name: None if trial[name] is None else trial[name] - sum(row[name] for row in left_out)
-        for name in _COSTS
-    }
-
-
-def keeps(subnet: int, module: Row) -> bool:
-    """Return whether a subnet keeps the module of a row of ``subnets``."""
-    return module["subnet"] is not None and module["subnet"] <= subnet
-
-
-def events_of(subnets: pa.Table) -> dict[tuple[str, str], list[list[Row]]]:
-    """Return the rows of each event of each trial, events in order, by sweep and trial.
-
-    Raises:
-        ResultsError: subnets at an event keep other numbers of modules than their sizes.
-    """
-    found = _events_by_trial(subnets)
-    for (_, trial), events in found.items():
-        for modules in events:
-            for size in sizes_of(modules):
-                _check_size(trial, modules, size)
-    return found
-
-
-def sizes_of(modules: Iterable[Row]) -> list[int]:
-    """Return the sizes of the subnets that there are at an event, largest first."""
-    return sorted({row["subnet"] for row in modules} - {None}, reverse=True)
-
-
-def last_with(events: Sequence[Sequence[Row]], subnet: int, step: int | None) -> Sequence[Row]:
-    """Return the rows of the last event up to a step (None: of all) that has a subnet.
-
-    They are empty if there is none.
-    """
-    for modules in reversed(events):
-        if (step is None or modules[0]["step"] <= step) and subnet in sizes_of(modules):
-            return modules
-    return ()
-
-
-def _check_size(trial: str, modules: Sequence[Row], size: int) -> None:
-    kept = sum(keeps(size, row) for row in modules)
-    if kept != size:
-        remedy = f"keeps {kept} modules at event {modules[0]['event']}; its size must say so"
-        raise ResultsError("subnet", f"{trial}/{size}", remedy)
-
-
-def _events_by_trial(subnets: pa.Table) -> dict[tuple[str, str], list[list[Row]]]:
-    events: dict[tuple[Any, ...], list[Row]] = {}
-    for row in subnets.to_pylist():
-        events.setdefault(_event_key(row), []).append(row)
-    found: dict[tuple[str, str], list[list[Row]]] = {}
-    for key in sorted(events):
-        found.setdefault(key[:2], []).append(events[key])
-    return found
-
-
-def _event_key(row: Row) -> tuple[Any, ...]:
-    return row["sweep_id"], row["trial_id"], row["step"], row["event"]
 
 
 def _network_table(rows: SubnetRows) -> pa.Table:
@@ -245,7 +180,7 @@ def _networks(
         return
     yield {
         "subnet": None, "modules": len(events[-1]),
-        **{name: trial[name] for name in (*_COSTS, *_RATES)},
+        **{name: trial[name] for name in (*COSTS, *_RATES)},
         "share": None if trial["params"] is None else 1.0,
     }  # fmt: skip
     step = trial["best_step"]
@@ -257,7 +192,7 @@ def _networks(
     }
     for size in sorted(evaluated, reverse=True) or sizes_of(there[-1] if there else ()):
         modules = last_with(events, size, step)
-        known = subnet_costs(trial, modules, size) if modules else dict.fromkeys(_COSTS)
+        known = subnet_costs(trial, modules, size) if modules else dict.fromkeys(COSTS)
         yield {
             "subnet": size, "modules": size, **known, "share": _share(known, trial),
             **_rates(trial, size, rates, splits),
@@ -292,7 +227,7 @@ def _event_rows(subnets: pa.Table, decided: Mapping[tuple[Any, ...], Row]) -> It
             sizes = sizes_of(modules)
             kept = [row for row in modules if not sizes or keeps(sizes[-1], row)]
             now, params = {_module(row) for row in kept}, sum(row["params"] for row in kept)
-            event = decided.get(_event_key(modules[0]), {})
+            event = decided.get(event_key(modules[0]), {})
             yield {
                 **{name: modules[0][name] for name in (*_TRIAL, "event", "step")},
                 "decision": event.get("decision"),

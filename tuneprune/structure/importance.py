@@ -6,6 +6,7 @@ Legend: S scorers, P positions along the dimension of a tensor that is cut.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -64,26 +65,14 @@ def score_groups(
     if not groups or not scorers:
         return {scorer: {} for scorer in scorers}
     by_name = tensors_of(model)
-    owners: dict[tuple[str, int], Tensor] = {}
-    factors: dict[tuple[str, int], Tensor] = {}
-    counts = [0] * len(groups)
-    nobody = len(groups)
-    for place, group in enumerate(groups):
-        for part in _scored(group, by_name, tensors):
-            tensor, key = by_name[part.parameter], (part.parameter, part.dim)
-            if key not in owners:
-                owners[key] = torch.full((tensor.shape[part.dim],), nobody)
-            owners[key][part.start : part.stop] = place
-            if gates is not None and part in group.outgoing:
-                if key not in factors:
-                    factors[key] = torch.ones(tensor.shape[part.dim], dtype=torch.float64)
-                factors[key][part.start : part.stop] = gates[group.id]
-            counts[place] += slice_elements(tensor, part)
-    weights = [(by_name[key[0]], key[1], factors.get(key)) for key in owners]
+    elements = _elements_of(groups, by_name, tensors, gates)
+    weights = [
+        (by_name[name], dim, elements.factors.get((name, dim))) for name, dim in elements.owners
+    ]
     values_SP = _profiles(weights, list(scorers.values())).to("cpu", torch.float64)
     sums = torch.zeros(len(scorers), len(groups) + 1, dtype=torch.float64)
-    sums.index_add_(1, torch.cat(list(owners.values())), values_SP)
-    scores = sums[:, :nobody] / torch.tensor(counts if reduction == "mean" else 1)
+    sums.index_add_(1, torch.cat(list(elements.owners.values())), values_SP)
+    scores = sums[:, :-1] / torch.tensor(elements.counts if reduction == "mean" else 1)
     ids = [group.id for group in groups]
     found = {
         name: dict(zip(ids, row.tolist(), strict=True))
@@ -91,6 +80,43 @@ def score_groups(
     }
     if not scores.isfinite().all():
         raise _not_finite(found)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Elements:
+    """Whose the positions of tensors are, by name and dimension of the tensor.
+
+    Args:
+        owners: of each position, the place of its group; behind the last: it is scored by none.
+        factors: of each position, what its elements are multiplied by, where there are gates.
+        counts: elements of each group.
+    """
+
+    owners: dict[tuple[str, int], Tensor]
+    factors: dict[tuple[str, int], Tensor]
+    counts: list[int]
+
+
+def _elements_of(
+    groups: Sequence[ParameterGroup],
+    by_name: Mapping[str, Tensor],
+    tensors: ScoredTensors,
+    gates: Mapping[GroupId, float] | None,
+) -> _Elements:
+    found = _Elements(owners={}, factors={}, counts=[0] * len(groups))
+    for place, group in enumerate(groups):
+        for part in _scored(group, by_name, tensors):
+            tensor, key = by_name[part.parameter], (part.parameter, part.dim)
+            positions = tensor.shape[part.dim]
+            if key not in found.owners:
+                found.owners[key] = torch.full((positions,), len(groups))
+            found.owners[key][part.start : part.stop] = place
+            if gates is not None and part in group.outgoing:
+                if key not in found.factors:
+                    found.factors[key] = torch.ones(positions, dtype=torch.float64)
+                found.factors[key][part.start : part.stop] = gates[group.id]
+            found.counts[place] += slice_elements(tensor, part)
     return found
 
 

@@ -107,30 +107,17 @@ def dry_run(
     drawn += _more(space, known[len(runs) :])
     counted, failing = _told_apart(judge, drawn)
     sharing = plan_shared_steps(space, counted, steps_of=steps_of, share_stages=share_stages)
-    models: dict[str, PlannedModel] = {}
-    exchanges: dict[str, PlannedExchange] = {}
-    problems: dict[str, None] = {}
-    for run, config in configs:
-        key = _model_key(config)
-        if key not in models:
-            description, problem = _describe(config)
-            models[key] = PlannedModel(
-                settings=_model_settings(run.values), description=description
-            )
-            problems |= dict.fromkeys(problem)
-        if isinstance(config.adaptation, GrowDropConfig):
-            exchange = plan_exchange(config.adaptation, models[key])
-            exchanges.setdefault(repr(exchange), exchange)
+    models, exchanges, problems = _models_of(configs)
     machine, concurrent, fits = _machine(space, max_concurrent)
-    problems |= dict.fromkeys(sharing.problems)
+    problems = list(dict.fromkeys((*problems, *sharing.problems)))
     inputs, there = _inputs(configs_to_prepare(space))
     return DryRun(
         space=space,
         trials=space.search.trials,
         baselines=len(space.baselines),
         runs=tuple(runs),
-        models=tuple(models.values()),
-        exchanges=tuple(exchanges.values()),
+        models=tuple(models),
+        exchanges=tuple(exchanges),
         machine=machine,
         concurrent=concurrent,
         sharing=sharing,
@@ -139,6 +126,26 @@ def dry_run(
         inputs=(*inputs, *failing, *problems),
         ready=fits and there and not problems,
     )
+
+
+def _models_of(
+    configs: Iterable[tuple[Proposal, RunConfig]],
+) -> tuple[list[PlannedModel], list[PlannedExchange], list[str]]:
+    """Return distinct models and exchanges of runs, and what is wrong with the models."""
+    models: dict[str, PlannedModel] = {}
+    exchanges: dict[str, PlannedExchange] = {}
+    problems: list[str] = []
+    for run, config in configs:
+        key = _model_key(config)
+        if key not in models:
+            description, found = _describe(config)
+            settings = _model_settings(run.values)
+            models[key] = PlannedModel(settings=settings, description=description)
+            problems += found
+        if isinstance(config.adaptation, GrowDropConfig):
+            exchange = plan_exchange(config.adaptation, models[key])
+            exchanges.setdefault(repr(exchange), exchange)
+    return list(models.values()), list(exchanges.values()), problems
 
 
 def _draws(space: Space) -> list[Proposal]:

@@ -116,15 +116,10 @@ def run_sweep(
             refuse_impossible(space, RunCheck(ExpectedSteps(), slack=STATED_SLACK))
         prepare = prepare or partial(training.prepare, progress=view.is_shown)
         with interruptible("interrupted outside the trials; the same command goes on"):
-            if this_machine() is None:  # a cluster is asked before anything is computed for it
-                held.enter_context(ray_cluster())
-                _fitting(space, path, {}, begun=begun, limit=max_concurrent)
-            prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
+            prepared, resources = _prepare(
+                space, path, prepare, held, begun=begun, limit=max_concurrent
+            )
             lengths = RunLengths({key: one for key, one in prepared.items() if one is not None})
-            if not begun and None not in prepared.values():  # now with the lengths of recordings
-                refuse_impossible(space, RunCheck(exact_steps(lengths)))
-            held.enter_context(ray_cluster())
-            resources = _fitting(space, path, prepared, begun=begun, limit=max_concurrent)
             sharers = Sharers(space, prepared if share_stages else {}, resources, lengths=lengths)
             if restart:
                 make_room(path)
@@ -147,6 +142,31 @@ def run_sweep(
                 ended = end_sweep(path, task.sweep_id)
             _tidy(path)
             return read_outcome(path, ended, space)
+
+
+def _prepare(
+    space: Space,
+    path: Path,
+    prepare: Prepare,
+    held: ExitStack,
+    *,
+    begun: bool,
+    limit: int | None,
+) -> tuple[dict[str, Prepared | None], TrialResources]:
+    """Do what trials share, and start Ray; return what is known of it, and what a trial gets.
+
+    Raises:
+        TunepruneError: as of ``run_sweep``.
+    """
+    if this_machine() is None:  # a cluster is asked before anything is computed for it
+        held.enter_context(ray_cluster())
+        _fitting(space, path, {}, begun=begun, limit=limit)
+    prepared = {preparation_of(one): prepare(one) for one in configs_to_prepare(space)}
+    if not begun and None not in prepared.values():  # now with the lengths of recordings
+        known = {key: one for key, one in prepared.items() if one is not None}
+        refuse_impossible(space, RunCheck(exact_steps(RunLengths(known))))
+    held.enter_context(ray_cluster())
+    return prepared, _fitting(space, path, prepared, begun=begun, limit=limit)
 
 
 def _fitting(

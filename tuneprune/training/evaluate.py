@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -56,16 +55,6 @@ class Evaluation:
     def real_time_factor(self) -> float:
         """Return seconds of recognition for a second of audio."""
         return self.eval_s / self.audio_s
-
-
-def mean_subnet_wer(subnets: Sequence[Evaluation]) -> float | None:
-    """Return the mean of the subnets' word error rates; None if there are none."""
-    return fmean(one.wer for one in subnets) if subnets else None
-
-
-def mean_subnet_cer(subnets: Sequence[Evaluation]) -> float | None:
-    """Return the mean of the subnets' character error rates; None if there are none."""
-    return fmean(one.cer for one in subnets) if subnets else None
 
 
 class Evaluator:

@@ -5,7 +5,7 @@ It knows nothing of Ray, of sweeps, or of what an adaptation method does.
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.schedules import evaluation_steps
 from tuneprune.training.batches import StepPlan, TrainingBatches
+from tuneprune.training.best import Best
 from tuneprune.training.checkpoint import (
     Checkpoint,
     checkpoint_name,
@@ -36,9 +37,9 @@ from tuneprune.training.checkpoint import (
     write_checkpoint,
 )
 from tuneprune.training.context import RunContext
-from tuneprune.training.evaluate import Evaluator, mean_subnet_cer, mean_subnet_wer
+from tuneprune.training.evaluate import Evaluator
 from tuneprune.training.initial_masks import initial_masks
-from tuneprune.training.languages import mean_cer, mean_wer
+from tuneprune.training.meter import Meter
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tuneprune.training.prepare import Prepared
 from tuneprune.training.progress import TrainingProgress
@@ -58,45 +59,6 @@ from tuneprune.training.warm_start import start_model
 
 Due = Literal["event", "evaluation", "verdict"] | None
 """What is still to be done at the present step: this, and what comes after it."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Meter:
-    """Sums since the last row of the ``steps`` table."""
-
-    steps: int = 0
-    loss: float = 0.0
-    frames: int = 0
-    padded_frames: int = 0
-    utterances: int = 0
-    began: float = field(default_factory=time.perf_counter)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums, as JSON holds them exactly, with the time since ``began``."""
-        return {**asdict(self), "began": time.perf_counter() - self.began}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> "Meter":
-        return cls(**{**state, "began": time.perf_counter() - state["began"]})
-
-
-@dataclass(kw_only=True, slots=True)
-class Best:
-    """The evaluation of the present architecture with the lowest dev WER; of equals, the first.
-
-    Where there are subnets, it is the one with the lowest mean over the model and all of them.
-    """
-
-    step: int = 0
-    mean_wer: float = math.inf
-    wer: float = math.inf
-    cer: float = math.inf
-    language_wer: float = math.inf
-    language_cer: float = math.inf
-    real_time_factor: float = math.inf
-    subnets_wer: float | None = None
-    subnets_cer: float | None = None
-    masked_params: int = 0
 
 
 class TrainingLoop:
@@ -285,7 +247,7 @@ class TrainingLoop:
             write_checkpoint(path, **self._state(with_optimizer=True, due="event"))
 
         self._steering.publish(self.step, save)
-        self._meter.began += time.perf_counter() - began
+        self._meter.left_out(began)
 
     def _adapt(self, progress: TrainingProgress) -> None:
         plan = self.hook.propose(self.step)
@@ -314,7 +276,7 @@ class TrainingLoop:
             self._settle(self._recovery.begin(event.event, self.step), progress)
         goes_on = from_rank_0(lambda: self._steering.goes_on(event), self._context)
         self.paused = not goes_on
-        self._meter.began += time.perf_counter() - began  # no part of a step
+        self._meter.left_out(began)
         progress.say(f"step {self.step}: {event.sentence}")
 
     def _ask_for_verdict(self) -> None:
@@ -343,22 +305,12 @@ class TrainingLoop:
         subnets = self._dev.evaluate_subnets(self.model, self._context, self.networks)
         for one in (result, *subnets):
             self._recorder.evaluation(self.step, self.epochs_at(self.step), one)
-        mean = fmean(one.wer for one in (result, *subnets))
-        if mean < self.best.mean_wer:
-            self.best = Best(
-                step=self.step,
-                mean_wer=mean,
-                wer=result.wer,
-                cer=result.cer,
-                language_wer=mean_wer(result.by_language),
-                language_cer=mean_cer(result.by_language),
-                real_time_factor=result.real_time_factor,
-                subnets_wer=mean_subnet_wer(subnets),
-                subnets_cer=mean_subnet_cer(subnets),
-                masked_params=self.masking.masked_params,
-            )
+        found = Best.of(self.step, result, subnets, masked_params=self.masking.masked_params)
+        if found.mean_wer < self.best.mean_wer:
+            self.best = found
             self._save("best", with_optimizer=False)
-        self._last_rates = (mean, fmean(one.cer for one in (result, *subnets)))
+        mean_cer = fmean(one.cer for one in (result, *subnets))
+        self._last_rates = (found.mean_wer, mean_cer)
         self._meter = Meter()  # its row was written with the step
         last = self._save("last", with_optimizer=True, due="verdict")
         if last is not None:  # only now: until it was there, the one before named its own best
@@ -374,26 +326,12 @@ class TrainingLoop:
         self._meter = Meter()
 
     def _record_step(self, plan: StepPlan, loss: float, rate: float, grad_norm: float) -> None:
-        meter = self._meter
-        meter.steps += 1
-        meter.loss += loss
-        meter.frames += int(plan.num_frames.sum())
-        world_size = self._context.world_size
-        meter.padded_frames += self.batches.padded_frames(plan, world_size=world_size)
-        meter.utterances += len(plan.utterances)
-        if not self._is_logged(self.step):
-            return
-        self._recorder.step(
-            self.step,
-            loss=meter.loss / meter.steps,
-            learning_rate=rate,
-            grad_norm=grad_norm,
-            step_time_s=(time.perf_counter() - meter.began) / meter.steps,
-            frames=meter.frames,
-            padding_fraction=1 - meter.frames / meter.padded_frames,
-            utterances=meter.utterances,
-        )
-        self._meter = Meter()
+        padded_frames = self.batches.padded_frames(plan, world_size=self._context.world_size)
+        self._meter.stepped(plan, loss=loss, padded_frames=padded_frames)
+        if self._is_logged(self.step):
+            row = self._meter.row()
+            self._recorder.step(self.step, learning_rate=rate, grad_norm=grad_norm, **row)
+            self._meter = Meter()
 
     def _is_logged(self, step: int) -> bool:
         """Return whether a row of steps ends here; always where time is taken by an evaluation."""
@@ -439,8 +377,7 @@ class TrainingLoop:
         self.step = start.step
         self._due = start.progress["due"]
         self._meter = Meter.from_state(start.progress["meter"])
-        best = start.progress["best"]
-        self.best = Best(**{"mean_wer": best["wer"], **best})  # older ones have the one rate alone
+        self.best = Best.from_state(start.progress["best"])
         self._last_loss = start.progress["last_loss"]
         wer, cer = start.progress["last_rates"]
         self._last_rates = (wer, cer)

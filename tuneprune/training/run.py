@@ -13,6 +13,7 @@ from tuneprune.config import RunConfig
 from tuneprune.errors import CheckpointError
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.cost import prunable_params
+from tuneprune.training.best import mean_subnet_cer, mean_subnet_wer
 from tuneprune.training.checkpoint import (
     Checkpoint,
     checkpoint_name,
@@ -20,12 +21,7 @@ from tuneprune.training.checkpoint import (
     read_checkpoint,
 )
 from tuneprune.training.context import RunContext
-from tuneprune.training.evaluate import (
-    Evaluation,
-    Evaluator,
-    mean_subnet_cer,
-    mean_subnet_wer,
-)
+from tuneprune.training.evaluate import Evaluation, Evaluator
 from tuneprune.training.initial_masks import masking_in
 from tuneprune.training.languages import mean_cer, mean_wer
 from tuneprune.training.loop import TrainingLoop

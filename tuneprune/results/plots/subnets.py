@@ -13,7 +13,7 @@ from tuneprune.results.plots import figures
 from tuneprune.results.plots.panels import kinds_in_order
 from tuneprune.results.plots.seed_groups import SeedGroup, seed_groups
 from tuneprune.results.reader import Results
-from tuneprune.results.subnets import keeps, sizes_of
+from tuneprune.results.subnet_events import keeps, sizes_of
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
