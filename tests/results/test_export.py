@@ -53,7 +53,8 @@ def test_without_being_asked_it_takes_what_a_reference_needs(
 
 
 def test_an_export_is_small(sweep: Results, tmp_path: Path) -> None:
-    files = export_sweep(sweep, tmp_path / "kept", tables=tuple(TABLES))
+    filled = [table for table in TABLES if sweep.table(table).num_rows]
+    files = export_sweep(sweep, tmp_path / "kept", tables=filled)
     parts = [path.stat().st_size for path in (sweep.path / "parts").rglob("*.arrow")]
     sizes = {path: Path(path).stat().st_size for path in files}
     assert files == sizes

@@ -107,8 +107,31 @@ ADDED_V5: dict[str, dict[str, object]] = {
         "params": 1050, "multiply_adds_per_s": 42_000,
     },
 }  # fmt: skip
+ADDED_V6: dict[str, dict[str, object]] = {
+    "layer_resets": {
+        "split": "test", "reset": "re_rand", "scope": "group", "name": "blocks.3.mhsa.5",
+        "draw": 2, "with_statistics": True, "layer": 3, "kind": "mhsa", "group_index": 5,
+        "origin": "blocks.3.mhsa.6", "params": 150, "wer": 0.75, "wer_low": 0.5,
+        "wer_high": 0.875, "cer": 0.5, "loss": None, "increase": 0.25, "increase_low": 0.125,
+        "increase_high": 0.375, "num_ref_words": 12,
+    },
+    "churn": {
+        "layer": 3, "kind": "mhsa", "tensor": None, "params": 1050, "distance": 2.5,
+        "initial_norm": 10.0, "churn": 0.625,
+    },
+    "rounds": {
+        "clients": 7, "failed_clients": 1, "utterances": 210, "model_params": 1000,
+        "dropped_params": 110.5, "bytes_down": 28_000, "bytes_up": 24_500, "loss": 12.5,
+        "update_norm": None, "learning_rate": 1.0, "round_s": 3.5,
+    },
+    "clients": {
+        "client": "fay", "end": "not_finite", "reason": "its update has values that are not finite",
+        "utterances": 30, "local_steps": 4, "dropped_params": 110, "bytes_down": 3_560,
+        "bytes_up": 0, "loss": None, "update_norm": None, "client_s": 1.5,
+    },
+}  # fmt: skip
 ROWS = {1: ROWS_V1}
-for _version, _added in ((2, ADDED_V2), (3, ADDED_V3), (4, ADDED_V4), (5, ADDED_V5)):
+for _version, _added in enumerate((ADDED_V2, ADDED_V3, ADDED_V4, ADDED_V5, ADDED_V6), start=2):
     _before = ROWS[_version - 1]
     ROWS[_version] = {
         table: {**_before.get(table, {}), **_added.get(table, {})}
@@ -167,8 +190,8 @@ def test_a_table_of_all_versions_is_one_table(tmp_path: Path) -> None:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(stored.read_bytes())
     files = TableFiles(tmp_path, "trials")
-    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, 4e9, 4e9, 4e9, 4e9]
-    assert files.read()["executed_steps"].to_pylist() == [None, None, 30, 30, 30]
+    assert files.read()["multiply_adds_per_s"].to_pylist() == [None, *[4e9] * (SCHEMA_VERSION - 1)]
+    assert files.read()["executed_steps"].to_pylist() == [None, None, *[30] * (SCHEMA_VERSION - 2)]
     assert files.read().schema.equals(TABLES["trials"], check_metadata=True)
 
 
@@ -191,7 +214,7 @@ def test_what_was_added_to_a_table_of_version_1_may_be_null(table: str) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_starts_with_the_keys_and_states_its_version(table: str) -> None:
     assert TABLES[table].names[:5] == ["sweep_id", "trial_id", "attempt", "seed", "step"]
-    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 5
+    assert schema_version(TABLES[table]) == SCHEMA_VERSION == 6
     assert not any(field.nullable for field in KEY_FIELDS)
 
 

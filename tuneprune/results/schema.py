@@ -9,13 +9,16 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")
 FATES = ("kept", "dropped", "grown")
 NEW_GROUPS = ("copy", "split", "random")
 MASK_DECISIONS = ("begin", "prune", "adapt")
 DECISIONS = (*MASK_DECISIONS, "shrink", "zero_out", "switch")
+RESETS = ("nothing", "re_init", "re_rand")
+SCOPES = ("model", "block", "module", "group")
+CLIENT_ENDS = ("done", "failed", "not_finite")
 
 _I32, _I64, _F64 = pa.int32(), pa.int64(), pa.float64()
 _TEXT, _BOOL, _BYTES = pa.string(), pa.bool_(), pa.binary()
@@ -45,6 +48,7 @@ _since_2 = functools.partial(_field, since=2)
 _since_3 = functools.partial(_field, since=3)
 _since_4 = functools.partial(_field, since=4)
 _since_5 = functools.partial(_field, since=5)
+_since_6 = functools.partial(_field, since=6)
 
 KEY_FIELDS = (
     _field("sweep_id", _TEXT, "name", "the sweep that the trial belongs to"),
@@ -259,6 +263,67 @@ _SUBNETS = (
     _since_5("multiply_adds_per_s", _I64, _MACS, "cost of the module"),
 )
 
+_LAYER_RESETS = (
+    _since_6("split", _TEXT, "name", "corpus split that was recognised"),
+    _since_6("reset", _TEXT, "word", "what parameters were reset to", allowed=RESETS),
+    _since_6("scope", _TEXT, "word", "what was reset at once", allowed=SCOPES),
+    _since_6("name", _TEXT, "name", "the block, module or group that was reset; model: the model"),
+    _since_6("draw", _I32, "index", "fresh draw of re_rand, from 0; 0 of others"),
+    _since_6("with_statistics", _BOOL, "", "True: running statistics were reset, too"),
+    _since_6("layer", _I32, "index", "encoder block, from 0; null of the model", null=True),
+    _since_6("kind", _TEXT, "word", "module kind; null of block and model", null=True),
+    _since_6("group_index", _I32, "index", "place of the group in its module", null=True),
+    _since_6("origin", _TEXT, "name", "the group at step 0 that it descends from", null=True),
+    _since_6("params", _I64, "params", "parameters that were reset"),
+    _since_6("wer", _F64, "fraction", "word error rate after the reset"),
+    _since_6("wer_low", _F64, "fraction", "lower end of its 95 % interval"),
+    _since_6("wer_high", _F64, "fraction", "upper end of it"),
+    _since_6("cer", _F64, "fraction", "character error rate after the reset"),
+    _since_6("loss", _F64, _LOSS, "mean loss of a frame after the reset", null=True),
+    _since_6("increase", _F64, "fraction", "WER less that of the model as it was trained"),
+    _since_6("increase_low", _F64, "fraction", "lower end of its 95 % interval"),
+    _since_6("increase_high", _F64, "fraction", "upper end of it"),
+    _since_6("num_ref_words", _I64, "words", "words in the references"),
+)
+
+_CHURN = (
+    _since_6("layer", _I32, "index", "encoder block, from 0"),
+    _since_6("kind", _TEXT, "word", "module kind"),
+    _since_6("tensor", _TEXT, "name", "parameter within the module; null: all of it", null=True),
+    _since_6("params", _I64, "params", "parameters compared"),
+    _since_6("distance", _F64, "1", "Frobenius norm of what training has added"),
+    _since_6("initial_norm", _F64, "1", "Frobenius norm before training"),
+    _since_6("churn", _F64, "1", "distance over the largest one of a layer", null=True),
+)
+
+_ROUNDS = (
+    _since_6("clients", _I32, "clients", "clients whose updates were averaged"),
+    _since_6("failed_clients", _I32, "clients", "clients that were left out"),
+    _since_6("utterances", _I64, "count", "utterances that the clients trained on"),
+    _since_6("model_params", _I64, "params", "parameters of the whole model"),
+    _since_6("dropped_params", _F64, "params", "parameters that a client lacked, mean"),
+    _since_6("bytes_down", _I64, "bytes", "weights sent to the clients"),
+    _since_6("bytes_up", _I64, "bytes", "updates sent back"),
+    _since_6("loss", _F64, _LOSS, "mean training loss of the clients", null=True),
+    _since_6("update_norm", _F64, "1", "norm of the mean update", null=True),
+    _since_6("learning_rate", _F64, "1", "of the server"),
+    _since_6("round_s", _F64, "s", "wall time of the round"),
+)
+
+_CLIENTS = (
+    _since_6("client", _TEXT, "name", "the client"),
+    _since_6("end", _TEXT, "word", "what became of its update", allowed=CLIENT_ENDS),
+    _since_6("reason", _TEXT, "line", "why it was left out", null=True),
+    _since_6("utterances", _I64, "count", "its utterances"),
+    _since_6("local_steps", _I32, "steps", "steps that it made", null=True),
+    _since_6("dropped_params", _I64, "params", "parameters that it lacked"),
+    _since_6("bytes_down", _I64, "bytes", "weights sent to it"),
+    _since_6("bytes_up", _I64, "bytes", "updates that it sent back"),
+    _since_6("loss", _F64, _LOSS, "its mean training loss", null=True),
+    _since_6("update_norm", _F64, "1", "norm of its update", null=True),
+    _since_6("client_s", _F64, "s", "wall time of its training", null=True),
+)
+
 # What one attempt writes at one time. The highest attempt that wrote such a unit owns all of it,
 # so two attempts never mix inside one event or one allocation.
 UNIT_KEYS: dict[str, tuple[str, ...]] = {
@@ -272,6 +337,13 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
     "recoveries": ("sweep_id", "trial_id", "event"),
     "masks": ("sweep_id", "trial_id", "step", "event"),
     "subnets": ("sweep_id", "trial_id", "step", "event"),
+    "layer_resets": (
+        *("sweep_id", "trial_id", "step", "split", "reset", "scope", "name", "draw"),
+        "with_statistics",
+    ),
+    "churn": ("sweep_id", "trial_id", "step"),
+    "rounds": ("sweep_id", "trial_id", "step"),
+    "clients": ("sweep_id", "trial_id", "step"),
 }
 
 # What tells the rows of a unit apart; also the order in which a reader gets them.
@@ -283,6 +355,8 @@ ROW_KEYS: dict[str, tuple[str, ...]] = {
     "allocations": (*UNIT_KEYS["allocations"], "layer", "kind"),
     "masks": (*UNIT_KEYS["masks"], "language", "other_language", "matrix"),
     "subnets": (*UNIT_KEYS["subnets"], "layer", "kind"),
+    "churn": (*UNIT_KEYS["churn"], "layer", "kind", "tensor"),
+    "clients": (*UNIT_KEYS["clients"], "client"),
 }
 
 
@@ -303,6 +377,10 @@ TABLES: dict[str, pa.Schema] = {
     "recoveries": _schema("recoveries", _RECOVERIES),
     "masks": _schema("masks", _MASKS),
     "subnets": _schema("subnets", _SUBNETS),
+    "layer_resets": _schema("layer_resets", _LAYER_RESETS),
+    "churn": _schema("churn", _CHURN),
+    "rounds": _schema("rounds", _ROUNDS),
+    "clients": _schema("clients", _CLIENTS),
 }
 
 
