@@ -14,6 +14,7 @@ from tuneprune.config import ModelConfig
 from tuneprune.models.decode import greedy_ctc
 from tuneprune.models.encoder import BlockModel
 from tuneprune.models.networks import Networks
+from tuneprune.models.speech_model import BlockStream
 from tuneprune.structure.routes import Route
 
 
@@ -40,7 +41,10 @@ class CtcModel(BlockModel):
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities [B, U, V], at least float32, and the encoder frames of each."""
-        x_BUD, num_frames_B = self.encode(x_BTF, num_frames_B)
+        return self.leave(self.enter(x_BTF, num_frames_B))
+
+    def leave(self, stream: BlockStream) -> tuple[Tensor, Tensor]:
+        x_BUD, num_frames_B = self.left_by(stream)
         return _log_probs(self.output(x_BUD)), num_frames_B
 
     def forward_routes(

@@ -4,7 +4,7 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, D model width.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from tuneprune.models.conformer import ConformerBlock
 from tuneprune.models.dropout import dropout
 from tuneprune.models.ebranchformer import EBranchformerBlock
 from tuneprune.models.frontend import build_frontend, valid_mask
-from tuneprune.models.speech_model import SpeechModel
+from tuneprune.models.speech_model import BlockStream, SpeechModel
 from tuneprune.structure.groups import Allocation, PrunableModule, tensors_of
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.routes import ModuleUse, Route
@@ -47,12 +47,22 @@ class BlockModel(SpeechModel):
         self.gates = None
         self.networks = None
 
-    def encode(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the output layers get, [B, U, D], and the encoder frames of each."""
-        x_BUD, valid_BU, num_frames_B = self._entered(x_BTF, num_frames_B)
-        for block, gates in zip(self.blocks, self._gates_by_block(), strict=True):
-            x_BUD = block(x_BUD, valid_BU, gates)
-        return dropout(x_BUD, self.output_dropout, training=self.training), num_frames_B
+    def enter(self, x_BTF: Tensor, num_frames_B: Tensor) -> BlockStream:
+        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
+        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
+        valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
+        return BlockStream(x_BUD=x_BUD, valid_BU=valid_BU, num_frames_B=num_frames_B, layer=0)
+
+    def advance(self, stream: BlockStream, layer: int) -> BlockStream:
+        x_BUD, gates = stream.x_BUD, self._gates_by_block()
+        for place in range(stream.layer, layer):
+            x_BUD = self.blocks[place](x_BUD, stream.valid_BU, gates[place])
+        return replace(stream, x_BUD=x_BUD, layer=layer)
+
+    def left_by(self, stream: BlockStream) -> tuple[Tensor, Tensor]:
+        """Return what the output layers get of a stream, [B, U, D], and the encoder frames."""
+        ended = self.advance(stream, len(self.blocks))
+        return dropout(ended.x_BUD, self.output_dropout, training=self.training), ended.num_frames_B
 
     def encode_routes(
         self, x_BTF: Tensor, num_frames_B: Tensor, routes: Sequence[Route]
@@ -62,14 +72,14 @@ class BlockModel(SpeechModel):
         What networks have in common from the input on is computed once: the front-end, and each
         module up to the first that they use differently.
         """
-        x_BUD, valid_BU, num_frames_B = self._entered(x_BTF, num_frames_B)
+        entered = self.enter(x_BTF, num_frames_B)
         ended: dict[int, Tensor] = {}
-        streams = [_Stream(x_BUD, tuple(range(len(routes))))]
+        streams = [_Stream(entered.x_BUD, tuple(range(len(routes))))]
         place, gates_by_block = 0, self._gates_by_block()
         for layer, block in enumerate(self._encoder_blocks()):
             places: dict[str, int] = {kind: place + i for i, kind in enumerate(block.kinds)}
             place += len(places)
-            run = partial(BlockPass, valid_BU, gates_by_block[layer])
+            run = partial(BlockPass, entered.valid_BU, gates_by_block[layer])
             for kinds in block.stages:
                 streams = [
                     _Stream(block.run_stage(kinds, one.x_BUD, run(uses)), members)
@@ -84,7 +94,7 @@ class BlockModel(SpeechModel):
         ended |= {i: one.x_BUD for one in streams for i in one.members}
         rate, training = self.output_dropout, self.training
         left = [dropout(ended[i], rate, training=training) for i in range(len(routes))]
-        return left, num_frames_B
+        return left, entered.num_frames_B
 
     def prunable_modules(self) -> tuple[PrunableModule, ...]:
         """Return the declared modules by layer, in running order; emptied ones have no groups."""
@@ -120,12 +130,6 @@ class BlockModel(SpeechModel):
         encoder = sum(module.frame_macs for module in self.prunable_modules())
         merges = sum(block.merge_macs() for block in self._encoder_blocks())
         return self.frontend.frame_macs() + encoder + merges
-
-    def _entered(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the stream into the first block, its valid mask, and the encoder frames."""
-        x_BUD, num_frames_B = self.frontend(x_BTF, num_frames_B)
-        x_BUD = dropout(x_BUD, self.input_dropout, training=self.training)
-        return x_BUD, valid_mask(num_frames_B, x_BUD.shape[1]), num_frames_B
 
     def _encoder_blocks(self) -> Iterator[EncoderBlock]:
         for block in self.blocks:

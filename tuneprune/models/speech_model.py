@@ -5,6 +5,7 @@ Legend: B batch, T frames (input), U encoder frames, F mel bins, X whatever an o
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -14,6 +15,23 @@ from tuneprune.structure.gates import GroupGates
 from tuneprune.structure.groups import ParameterGroup, PrunableModule, all_groups
 from tuneprune.structure.maskable import MaskableWeight, find_maskable
 from tuneprune.structure.routes import Route
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class BlockStream:
+    """The residual stream of a batch between two blocks of an encoder.
+
+    Args:
+        x_BUD: the stream.
+        valid_BU: True inside the utterances.
+        num_frames_B: encoder frames of each utterance.
+        layer: blocks that it has gone through.
+    """
+
+    x_BUD: Tensor
+    valid_BU: Tensor
+    num_frames_B: Tensor
+    layer: int
 
 
 class SpeechModel(nn.Module, ABC):
@@ -37,6 +55,18 @@ class SpeechModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the output works from, [B, U, X], and the encoder frames of each."""
+
+    def enter(self, x_BTF: Tensor, num_frames_B: Tensor) -> BlockStream:
+        """Return the stream into the first block."""
+        raise AssertionError("only models of blocks are run in parts; others are refused")
+
+    def advance(self, stream: BlockStream, layer: int) -> BlockStream:
+        """Return a stream after the blocks before ``layer``, of which it has gone through some."""
+        raise AssertionError("only models of blocks are run in parts; others are refused")
+
+    def leave(self, stream: BlockStream) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, from a stream that has gone through some or all blocks."""
+        raise AssertionError("only models of blocks are run in parts; others are refused")
 
     def forward_routes(
         self, x_BTF: Tensor, num_frames_B: Tensor, routes: Sequence[Route]

@@ -15,6 +15,7 @@ from tuneprune.models.encoder import BlockModel
 from tuneprune.models.joiner import Joiner
 from tuneprune.models.predictor import Predictor
 from tuneprune.models.rnnt_loss import BLANK, rnnt_loss
+from tuneprune.models.speech_model import BlockStream
 from tuneprune.models.transducer_decode import beam_search, greedy_transducer
 
 PADDED_TO = 8
@@ -118,7 +119,10 @@ class BlockTransducer(BlockModel):
 
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoder's output [B, U, D] and the encoder frames of each utterance."""
-        return self.encode(x_BTF, num_frames_B)
+        return self.leave(self.enter(x_BTF, num_frames_B))
+
+    def leave(self, stream: BlockStream) -> tuple[Tensor, Tensor]:
+        return self.left_by(stream)
 
     def losses(
         self, encoded_BUX: Tensor, num_frames_B: Tensor, labels: Tensor, num_labels_B: Tensor
