@@ -61,6 +61,16 @@ def evaluation_steps(every: float, total_steps: int) -> frozenset[int]:
     return frozenset(steps | {total_steps})
 
 
+def marked_steps(shares: Sequence[float], total_steps: int) -> frozenset[int]:
+    """Return the steps, as many as are finished, that lie at shares of training in [0, 1].
+
+    Args:
+        shares: of training; 0 is before the first step, 1 after the last.
+        total_steps: optimizer steps of the whole run.
+    """
+    return frozenset(round(share * total_steps) for share in shares)
+
+
 def one_cycle_lr(
     step: int,
     total_steps: int,

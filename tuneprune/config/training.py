@@ -51,6 +51,21 @@ class TrainingConfig(Settings):
     num_threads: int = Field(1, ge=1, description="CPU threads a worker")
     evaluate_every: float = Field(0.05, gt=0, le=1, description="fraction of training")
     log_every_steps: int = Field(10, ge=1)
+    keep_checkpoints: tuple[Fraction, ...] = Field(
+        (),
+        description="fractions of training after which the weights are kept for good, as they are "
+        "before an event of that step",
+    )
+    churn_at: tuple[Fraction, ...] = Field(
+        (), description="fractions of training at which it is recorded how far weights have moved"
+    )
+
+    @field_validator("keep_checkpoints", "churn_at")
+    @classmethod
+    def _rise(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError("must rise, each fraction once")
+        return value
 
     @field_validator("language_temperature")
     @classmethod

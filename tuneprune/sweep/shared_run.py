@@ -24,6 +24,7 @@ from tuneprune.training.checkpoint import (
     adopt_checkpoint,
     find_checkpoint,
     keep_only,
+    kept_checkpoints,
     link_or_copy,
     read_checkpoint,
 )
@@ -61,7 +62,7 @@ def train_shared(
                 continue
             try:
                 with adopting(notes["by"], opened.step):
-                    _adopt(trial, opened, writer)
+                    _adopt(trial, opened, notes, writer)
             except (BadFileError, CheckpointError, OSError):
                 if trial.store.notes(opened) is not None:  # else it was evicted meanwhile
                     raise
@@ -81,7 +82,7 @@ def train_shared(
             return summary
 
 
-def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
+def _adopt(trial: SharedTrial, stage: Stage, notes: Mapping[str, Any], writer: TableWriter) -> None:
     """Make a stage of another trial the last thing that this one has done."""
     own = find_checkpoint(trial.checkpoint_dir, "last")
     theirs = read_checkpoint(stage.checkpoint)
@@ -99,6 +100,16 @@ def _adopt(trial: SharedTrial, stage: Stage, writer: TableWriter) -> None:
         hook=adopted_state(trial.config.adaptation, state, theirs.hook),
     )
     keep_only(trial.checkpoint_dir, {last.name, *kept})
+    if trial.config.training.keep_checkpoints:
+        _adopt_kept(trial, stage, notes["by"], is_end="summary" in notes)
+
+
+def _adopt_kept(trial: SharedTrial, stage: Stage, by: str, *, is_end: bool) -> None:
+    """Take over what another trial has kept for good of the steps that both have in common."""
+    for path in kept_checkpoints(trial.checkpoint_dir.parent / by):
+        step = read_checkpoint(path).step
+        if step < stage.step or (is_end and step == stage.step):
+            adopt_checkpoint(path, trial.checkpoint_dir, "kept", config=trial.config)
 
 
 class SharedSteering:

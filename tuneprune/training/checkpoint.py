@@ -31,9 +31,10 @@ from tuneprune.structure.groups import Allocation, allocation_of
 
 VERSION = 3
 HOOK_TENSORS = "hook.safetensors"
+_ROLES = ("best", "last", "kept")
 _NAMED_CHECKPOINTS = 4
 _OUTPUT_OF_A_SUBNET = r"networks\.outputs\.\d+\.weight"
-_NAME = re.compile(r"(best|last)-\d{8}|\.(best|last)-\d{8}\.(new|old)-\w+")
+_NAME = re.compile(r"(best|last)-\d{8}|\.(best|last|kept)-\d{8}\.(new|old)-\w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +224,11 @@ def find_checkpoint(folder: Path, role: str) -> Path | None:
     return found[-1] if found else _put_aside(folder, role)
 
 
+def kept_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints that a run has kept for good in its folder, by step."""
+    return _of_role(folder, "kept")
+
+
 def _put_aside(folder: Path, role: str) -> Path | None:
     """Put back the checkpoint of a role that a killed process had put aside for another one."""
     for aside in sorted(folder.glob(f".{role}-*.old-*")):
@@ -281,8 +287,10 @@ def _checkpoints_in(folder: Path) -> list[str]:
     """Return checkpoints in a run's or a sweep's folder as paths from there, best ones first."""
     depths = ("*", "*/*", "*/*/*")  # checkpoints, runs, a sweep
     found = [path.parent for depth in depths for path in folder.glob(f"{depth}/state.json")]
-    names = [p.relative_to(folder) for p in found if re.fullmatch(r"(best|last)-\d{8}", p.name)]
-    return [str(path) for path in sorted(names, key=lambda p: (p.name.startswith("last"), p))]
+    names = [
+        p.relative_to(folder) for p in found if re.fullmatch(r"(best|last|kept)-\d{8}", p.name)
+    ]
+    return [str(path) for path in sorted(names, key=lambda p: (_ROLES.index(p.name[:4]), p))]
 
 
 def _listed(names: Sequence[str]) -> str:

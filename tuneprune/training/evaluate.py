@@ -1,24 +1,24 @@
 """Decode a split and count its errors; the work is shared by the ranks."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from tuneprune.adaptation import NOTHING_MASKED, Masking, Networks
 from tuneprune.config import RunConfig
-from tuneprune.data.batching import eval_batches
+from tuneprune.data.batching import Indices, eval_batches
 from tuneprune.data.corpus import Split
 from tuneprune.data.features import FeatureStore
 from tuneprune.data.text import LabelSet
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.structure.routes import Route
-from tuneprune.training.batches import collate
+from tuneprune.training.batches import Batch, collate
 from tuneprune.training.context import RunContext
 from tuneprune.training.languages import LanguageErrors, errors_by_language
 from tuneprune.training.prepare import utterances_fit
@@ -29,6 +29,9 @@ from tuneprune.training.wer import (
     score_utterances,
     word_error_rate,
 )
+
+EncodeVariants = Callable[[Batch, str | None], tuple[Iterable[Tensor], Tensor]]
+"""Encodes a batch, of one language where masks differ with that, by each variant of a model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +82,7 @@ class Evaluator:
             context: rank and device.
             masking: of its weights; a batch is of one language where they differ with that.
         """
-        return self._evaluate(model, context, masking, ())[0]
+        return self._evaluate_routes(model, context, masking, ())[0]
 
     def evaluate_subnets(
         self, model: SpeechModel, context: RunContext, networks: Networks
@@ -90,34 +93,56 @@ class Evaluator:
         """
         if not networks.subnets:
             return ()
-        found = self._evaluate(model, context, NOTHING_MASKED, networks.subnets)
+        found = self._evaluate_routes(model, context, NOTHING_MASKED, networks.subnets)
         return tuple(
             replace(one, subnet=size) for one, size in zip(found, networks.sizes, strict=True)
         )
 
     @torch.inference_mode()
-    def _evaluate(
+    def evaluate_variants(
         self,
         model: SpeechModel,
         context: RunContext,
         masking: Masking,
-        routes: Sequence[Route],
+        count: int,
+        encode: EncodeVariants,
     ) -> list[Evaluation]:
+        """Decode this split with several variants of a model; every rank returns all of them.
+
+        Args:
+            model: that is in evaluation mode meanwhile.
+            context: rank and device.
+            masking: of its weights, as of `evaluate`.
+            count: of the variants.
+            encode: returns what the output of each variant works from [B, U, X], one after the
+                other as they are asked for, and encoder frames [B].
+
+        Returns:
+            A result a variant; ``eval_s`` is of all of them.
+        """
         began = time.perf_counter()
         was_training = model.training
         model.eval()
-        mine = [_Part() for _ in routes or (None,)]
+        mine = [_Part() for _ in range(count)]
         batches = self._batches(by_language=masking.is_per_language)
         mine_by_language = groupby(batches[context.rank :: context.world_size], key=itemgetter(0))
         for language, group in mine_by_language:
             with masking.weights(language):
                 for _, indices in group:
-                    self._decode(model, indices, context.device, routes, mine)
+                    batch = self._batch(indices)
+                    with autocast(context.device, self._config.training.precision):
+                        self._decode(model, indices, batch, encode(batch, language), mine)
         model.train(was_training)
         gathered = _gather(mine, context.world_size)
-        return [
-            self._scored([parts[place] for parts in gathered], began) for place in range(len(mine))
-        ]
+        return [self._scored([parts[place] for parts in gathered], began) for place in range(count)]
+
+    def _evaluate_routes(
+        self, model: SpeechModel, context: RunContext, masking: Masking, routes: Sequence[Route]
+    ) -> list[Evaluation]:
+        def encode(batch: Batch, _: str | None) -> tuple[Iterable[Tensor], Tensor]:
+            return encode_networks(model, batch, context.device, routes)
+
+        return self.evaluate_variants(model, context, masking, len(routes) or 1, encode)
 
     def _scored(self, parts: Sequence["_Part"], began: float) -> Evaluation:
         """Return the result of one network, of the parts of all ranks."""
@@ -136,7 +161,7 @@ class Evaluator:
             audio_s=float(self._split.duration_s.sum()),
         )
 
-    def _batches(self, *, by_language: bool) -> list[tuple[str | None, np.ndarray]]:
+    def _batches(self, *, by_language: bool) -> list[tuple[str | None, Indices]]:
         """Return batches with the language that each is of; None where nobody asks."""
         training = self._config.training
         spoken = np.asarray(self._split.languages)
@@ -152,28 +177,29 @@ class Evaluator:
             )
         ]
 
-    def _decode(
-        self,
-        model: SpeechModel,
-        indices: np.ndarray,
-        device: torch.device,
-        routes: Sequence[Route],
-        found: Sequence["_Part"],
-    ) -> None:
-        """Add to ``found`` what each network makes of a batch; without routes, the model."""
-        batch = collate(
+    def _batch(self, indices: Indices) -> Batch:
+        return collate(
             [self._store.get(self._split.ids[i], 1.0) for i in indices],
             [self._encoded[i] for i in indices],
         )
+
+    def _decode(
+        self,
+        model: SpeechModel,
+        indices: Indices,
+        batch: Batch,
+        encoded: tuple[Iterable[Tensor], Tensor],
+        found: Sequence["_Part"],
+    ) -> None:
+        """Add to ``found`` what each variant makes of a batch."""
+        variants, frames_B = encoded
         fits = torch.from_numpy(self._fits[indices])
-        with autocast(device, self._config.training.precision):
-            encoded, frames_B = encode_networks(model, batch, device, routes)
-            for part, one in zip(found, encoded, strict=True):
-                texts = [self._labels.decode(labels) for labels in model.decode(one, frames_B)]
-                part.texts.update(zip(indices.tolist(), texts, strict=True))
-                losses_B = losses(model, batch, one, frames_B)
-                part.loss += float(losses_B.cpu()[fits].sum())
-                part.frames += int(frames_B.cpu()[fits].sum())
+        for part, one in zip(found, variants, strict=True):
+            texts = [self._labels.decode(labels) for labels in model.decode(one, frames_B)]
+            part.texts.update(zip(indices.tolist(), texts, strict=True))
+            losses_B = losses(model, batch, one, frames_B)
+            part.loss += float(losses_B.cpu()[fits].sum())
+            part.frames += int(frames_B.cpu()[fits].sum())
 
 
 @dataclass(slots=True)

@@ -20,10 +20,10 @@ from tuneprune.adaptation import (
     prepare_model,
 )
 from tuneprune.config import RunConfig
-from tuneprune.models.build import build_model
 from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.models.speech_model import SpeechModel
-from tuneprune.schedules import evaluation_steps
+from tuneprune.schedules import evaluation_steps, marked_steps
+from tuneprune.structure.churn import churn_of
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.best import Best
 from tuneprune.training.checkpoint import (
@@ -39,6 +39,7 @@ from tuneprune.training.checkpoint import (
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluator
 from tuneprune.training.initial_masks import initial_masks
+from tuneprune.training.initial_model import initial_model, initial_tensors
 from tuneprune.training.meter import Meter
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tuneprune.training.prepare import Prepared
@@ -55,7 +56,6 @@ from tuneprune.training.reduce import (
 )
 from tuneprune.training.steering import Steering
 from tuneprune.training.step import backward, seed_step
-from tuneprune.training.warm_start import start_model
 
 Due = Literal["event", "evaluation", "verdict"] | None
 """What is still to be done at the present step: this, and what comes after it."""
@@ -102,7 +102,7 @@ class TrainingLoop:
         self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
         self.total_steps = self.batches.total_steps
-        self.model = _initial_model(config, prepared, start).to(context.device)
+        self.model = _model_to_begin_with(config, prepared, start).to(context.device)
         prepare_model(config.adaptation, self.model, total_steps=self.total_steps, seed=config.seed)
         self.optimizer = build_optimizer(self.model, config.optim)
         self.hook = build_hook(
@@ -135,6 +135,8 @@ class TrainingLoop:
         if context.world_size > 1:
             agree("initial weights", weights_fingerprint(self.model), context.world_size)
         self._evaluate_at = evaluation_steps(config.training.evaluate_every, self.total_steps)
+        self._keep_at = marked_steps(config.training.keep_checkpoints, self.total_steps)
+        self._churn_at = marked_steps(config.training.churn_at, self.total_steps)
 
     def run(self, progress: TrainingProgress) -> None:
         """Train to the end, or until the loss diverges, it pauses, or it is stopped.
@@ -223,6 +225,7 @@ class TrainingLoop:
         if self._due == "event":
             if self._steering.wants_stage(self.step):
                 self._publish()
+            self._keep()
             self._adapt(progress)
             if self.paused:
                 self._save("last", with_optimizer=True, due="evaluation")
@@ -247,6 +250,21 @@ class TrainingLoop:
             write_checkpoint(path, **self._state(with_optimizer=True, due="event"))
 
         self._steering.publish(self.step, save)
+        self._meter.left_out(began)
+
+    def _keep(self) -> None:
+        """Keep what was asked for of this step: its weights, and how far they have moved."""
+        if self._context.rank or self.step not in self._keep_at | self._churn_at:
+            return
+        began = time.perf_counter()
+        if self.step in self._keep_at:
+            self._save("kept", with_optimizer=False, due="event")
+        if self.step in self._churn_at:
+            first = initial_model(self._config, len(self._prepared.labels.labels))
+            initial = initial_tensors(first, self.model, self.hook.state_dict())
+            modules = self.model.prunable_modules()
+            present = dict(self.model.named_parameters())
+            self._recorder.churn(self.step, churn_of(modules, initial, present))
         self._meter.left_out(began)
 
     def _adapt(self, progress: TrainingProgress) -> None:
@@ -386,15 +404,9 @@ class TrainingLoop:
         self.unrecovered_events = start.progress["unrecovered_events"]
 
 
-def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> SpeechModel:
+def _model_to_begin_with(
+    config: RunConfig, prepared: Prepared, start: Checkpoint | None
+) -> SpeechModel:
     if start is not None:
         return load_model_tensors(start)
-    started = start_model(config)
-    if started is not None:
-        return started
-    return build_model(
-        config.model,
-        num_bins=config.features.num_bins,
-        num_labels=len(prepared.labels.labels),
-        seed=config.seed,
-    )
+    return initial_model(config, len(prepared.labels.labels))

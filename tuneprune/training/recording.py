@@ -7,6 +7,7 @@ from typing import Any
 from tuneprune.adaptation import AdaptationEvent, Event, GroupFate, MaskEvent, SupernetEvent
 from tuneprune.data.corpus import Split
 from tuneprune.results.writer import TableWriter
+from tuneprune.structure.churn import LayerChurn
 from tuneprune.structure.groups import PrunableModule
 from tuneprune.training.evaluate import Evaluation
 from tuneprune.training.recovery import Recovery
@@ -124,6 +125,11 @@ class Recorder:
 
     def recovery(self, step: int, recovery: Recovery) -> None:
         self._add("recoveries", step, asdict(recovery))
+        self.flush()
+
+    def churn(self, step: int, rows: Sequence[LayerChurn]) -> None:
+        for row in rows:
+            self._add("churn", step, asdict(row))
         self.flush()
 
     def flush(self) -> None:
