@@ -33,6 +33,7 @@ import bench_masks
 import bench_networks
 import bench_padding
 import bench_query
+import bench_resets
 import bench_sharing
 import bench_step
 import bench_subnets
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[..., list[Row]]] = {
     "masks": bench_masks.compare,
     "networks": bench_networks.compare,
     "subnets": bench_subnets.compare,
+    "resets": bench_resets.compare,
     "transducer": bench_transducer.compare,
     "padding": bench_padding.compare,
     "epoch": bench_epoch.compare,

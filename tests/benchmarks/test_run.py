@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 NAMES = (
-    "step", "compile", "hook", "event", "after_event", "masks", "networks", "subnets", "transducer",
-    "padding", "epoch", "query", "engine", "many", "sharing",
+    "step", "compile", "hook", "event", "after_event", "masks", "networks", "subnets", "resets",
+    "transducer", "padding", "epoch", "query", "engine", "many", "sharing",
 )  # fmt: skip
 _RAY = [pytest.mark.ray]
 _MARKS = {  # the first only reads its files

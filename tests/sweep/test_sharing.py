@@ -21,7 +21,12 @@ from tuneprune.sweep.shared_run import SharedSteering, train_shared
 from tuneprune.sweep.sharing import SharedTrial, Sharing
 from tuneprune.sweep.stages import StageStore
 from tuneprune.testing.tones import make_tone_corpus, tone_config
-from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
+from tuneprune.training.checkpoint import (
+    find_checkpoint,
+    kept_checkpoints,
+    load_model_tensors,
+    read_checkpoint,
+)
 from tuneprune.training.context import LocalContext
 from tuneprune.training.run import train
 from tuneprune.training.summary import RunSummary
@@ -31,7 +36,13 @@ MEASURED = {
     "step_time_s", "eval_s", "event_s", "step_time_before_s", "step_time_after_s",
     "sweep_id", "attempt",
 }  # fmt: skip
-BASE = ("model.dropout=0.1", "features.spec_augment={}", "training.log_every_steps=2")
+BASE = (
+    "model.dropout=0.1",
+    "features.spec_augment={}",
+    "training.log_every_steps=2",
+    "training.keep_checkpoints=[0.25, 0.375, 1.0]",  # after 8, 12 and 32 steps
+    "training.churn_at=[0.375]",
+)
 
 
 def grown(at_steps: list[int], delta: float, scorer: str, **more: object) -> str:
@@ -171,6 +182,13 @@ def weights(out: Path, name: str, summary: RunSummary) -> dict[str, torch.Tensor
     return load_model_tensors(found).state_dict()
 
 
+def kept(out: Path, name: str) -> dict[str, dict[str, torch.Tensor]]:
+    return {
+        path.name: load_model_tensors(read_checkpoint(path)).state_dict()
+        for path in kept_checkpoints(out / "checkpoints" / name)
+    }
+
+
 @pytest.fixture(scope="module")
 def configs(tones: Path) -> list[RunConfig]:
     return [tone_config(tones, *BASE, adaptation) for adaptation in STUDY]
@@ -202,6 +220,10 @@ def test_a_study_on_shared_stages_is_bit_for_bit_the_study_without(
         first, second = weights(whole, name, expected[name]), weights(tmp_path, name, ended[name])
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first), name
+        before, after = kept(whole, name), kept(tmp_path, name)
+        assert before.keys() == after.keys() == {f"kept-{step:08d}" for step in (8, 12, 32)}
+        for step, tensors in before.items():
+            assert all(torch.equal(one, after[step][key]) for key, one in tensors.items()), step
     for table in TABLES:
         assert rows(tmp_path, table) == rows(whole, table), table
     asked = TOTAL_STEPS * len(names)
