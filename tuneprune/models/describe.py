@@ -30,17 +30,20 @@ class ModuleDescription(TypedDict):
 class ModelDescription(TypedDict):
     """Blocks, modules, parameters and multiply-adds of a model.
 
-    ``allocation`` lists the groups of every module block by block; ``multiply_adds_per_s`` are
-    those for a second of speech, with attention over 250 encoder frames.
+    ``allocation`` lists the groups of every module block by block; ``encoder_params`` are those of
+    all blocks and of what stacks frames between them, without front-end and output;
+    ``multiply_adds_per_s`` are those for a second of speech, with attention over 10 s.
     """
 
     encoder: str
     blocks: int
     modules: dict[str, ModuleDescription]
     allocation: list[dict[str, int]]
+    stacking: dict[str, int] | None
     groups: int
     prunable_params: int
     rest_params: int
+    encoder_params: int
     total_params: int
     multiply_adds_per_s: int
     num_labels: int
@@ -58,7 +61,8 @@ def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) 
         num_labels_from: where that number is known from, for the reader.
     """
     model = _without_weights(config, config.model, num_labels)
-    one_block = config.model.model_copy(update={"num_blocks": 1, "allocation": None})
+    only_one = {"num_blocks": 1, "allocation": None, "stacking": None}
+    one_block = config.model.model_copy(update=only_one)
     modules = model.prunable_modules()
     prunable = prunable_params(modules)
     total = sum(p.numel() for p in model.parameters())
@@ -70,9 +74,11 @@ def describe_model(config: RunConfig, *, num_labels: int, num_labels_from: str) 
             for module in _without_weights(config, one_block, num_labels).prunable_modules()
         },
         allocation=allocation_of(modules).to_json()["blocks"],
+        stacking=None if config.model.stacking is None else config.model.stacking.model_dump(),
         groups=sum(len(m.groups) for m in modules),
         prunable_params=prunable,
         rest_params=total - prunable,
+        encoder_params=model.encoder_params(),
         total_params=total,
         multiply_adds_per_s=multiply_adds_per_s(model.frame_macs(), config.features),
         num_labels=num_labels,
