@@ -92,7 +92,9 @@ def _totals(description: "ModelDescription") -> Iterator[Text]:
         yield Text(f"{name:<20} {number:>14,}  {behind}".rstrip())
     note = "group cost: parameters of the module over its groups, as published"
     yield Text(note, style="dim")
-    yield Text("multiply-adds in the table: of a group, for an encoder frame", style="dim")
+    where = "" if description["stacking"] is None else ", in a block before the stack"
+    note = f"multiply-adds in the table: of a group, for an encoder frame{where}"
+    yield Text(note, style="dim")
 
 
 def _stacked(stacking: Mapping[str, int] | None) -> str:

@@ -30,7 +30,10 @@ def run(**model: object) -> RunConfig:
 def test_costs_of_a_group_by_hand() -> None:
     modules = describe_model(run(), num_labels=5, num_labels_from="option")["modules"]
     # FFN 8 -> 32 -> 8 in 4; heads of 4; cgMLP 8 -> 2 x 24 -> 8 in 4, filters of 3.
-    ffn = {"params": 568, "groups": 4, "group_cost": 142, "group_params": 136, "group_macs": 128}
+    ffn = {
+        "params": 568, "groups": 4, "group_cost": 142, "group_params": 136,
+        "group_macs": 128, "group_macs_stacked": 128,
+    }  # fmt: skip
     assert modules["ff1"] == modules["ff2"] == ffn
     heads = 4 * (3 * 8 + 8)
     assert modules["mhsa"]["group_macs"] == heads + 2 * 4 * 250
