@@ -17,8 +17,8 @@ class ModuleDescription(TypedDict):
 
     ``group_cost`` is the published accounting (all parameters of the module over its groups,
     rounded down); ``group_params`` are the parameters that really come and go with a group, and
-    ``group_macs`` the multiply-adds that it costs for each encoder frame; ``group_macs_stacked`` are
-    those in a block behind a stack of frames, the same where there is none.
+    ``group_macs`` the multiply-adds that it costs for each encoder frame, ``group_macs_stacked`` in
+    a block behind a stack of frames: the same where there is none.
     """
 
     params: int

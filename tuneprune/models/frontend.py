@@ -157,7 +157,7 @@ class StackedFrontend(Frontend):
         length = x_BTF.shape[1] // SUBSAMPLING
         x_BTF = self.linear(x_BTF[:, : length * SUBSAMPLING])
         num_frames_B = num_frames_B // SUBSAMPLING
-        x_BUD = x_BTF.reshape(len(x_BTF), length, -1)
+        x_BUD = x_BTF.reshape(x_BTF.shape[0], length, -1)
         return x_BUD * valid_mask(num_frames_B, length)[:, :, None], num_frames_B
 
     def frame_macs(self) -> int:

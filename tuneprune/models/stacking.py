@@ -27,7 +27,7 @@ class FrameStack(nn.Module):
         inside_BUD = x_BUD * valid_mask(num_frames_B, x_BUD.shape[1])[:, :, None]
         filled_BUD = functional.pad(inside_BUD, (0, 0, 0, self.factor - 1))
         length = filled_BUD.shape[1] // self.factor
-        joined = filled_BUD[:, : length * self.factor].reshape(len(x_BUD), length, -1)
+        joined = filled_BUD[:, : length * self.factor].reshape(x_BUD.shape[0], length, -1)
         return self.norm(self.linear(joined)), ceil_div(num_frames_B, self.factor)
 
     def frame_macs(self) -> int:
