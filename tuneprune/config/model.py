@@ -50,7 +50,8 @@ class ModelConfig(Settings):
     looked at: filters over time and front-ends are padded on the left alone, attention sees frames
     up to the present one, and ``conv_norm: group`` takes its statistics over the channels of a
     slice in one frame. That goes for every front-end: ``stacked`` and ``strided`` look no further
-    anyway, and ``vgg`` looks back instead of ahead. ``features.normalise`` is over utterances.
+    anyway, and ``vgg`` looks back instead of ahead. Only ``features.normalise``, which is none of
+    the model's, still looks at whole utterances.
     """
 
     encoder: Literal["conformer", "e_branchformer", "emformer"] = "conformer"
