@@ -11,7 +11,8 @@ from tuneprune.data.text import build_labels
 from tuneprune.models.describe import describe_model
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.dry_run_screen import render_dry_run
-from tuneprune.sweep.space import load_space
+from tuneprune.sweep.grid import grid_combinations
+from tuneprune.sweep.space import build_trial_config, load_space
 from tuneprune.training.prepare import count_labels
 from tuneprune.yaml_files import read_settings
 
@@ -32,6 +33,14 @@ PUBLISHED_TOTALS = [
     ("conformer", 512, 88, 8000, 74_165_392),
     ("e_branchformer", 256, 88, 8000, 25_748_368),
     ("e_branchformer", 384, 88, 8000, 56_865_808),
+]
+
+# Width, blocks, heads of ConformerS, M, L (arXiv 2005.08100); parameters of the blocks and of all
+# (arXiv 2110.04267), at about 1,024 word pieces.
+GULATI = [
+    (144, 16, 4, 8.1e6, 10.3e6),
+    (256, 16, 4, 25.4e6, 30.7e6),
+    (512, 17, 8, 107.5e6, 118.6e6),
 ]
 
 # Encoder and width: prunable parameters of 12 blocks, from the published cost tables.
@@ -93,6 +102,39 @@ def test_our_models_have_the_published_totals_but_for_the_constants_of_the_featu
     window = rate_hz * 25 // 1000
     constants = 80 * (window // 2 + 1) + window
     assert found["prunable_params"] + found["rest_params"] + constants == total
+
+
+@pytest.mark.parametrize(("width", "blocks", "heads", "encoder", "total"), GULATI)
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_the_models_with_ambient_layers_have_the_published_sizes(
+    width, blocks, heads, encoder, total, norm
+):
+    space = load_space(FOLDER / "ambient_librispeech.yaml")
+    runs = [build_trial_config(space, one) for one in grid_combinations(space.search.space)]
+    (run,) = [r for r in runs if (r.model.d_model, r.model.conv_norm) == (width, norm)]
+    found = describe_model(run, num_labels=1024, num_labels_from="option")
+    assert (found["blocks"], run.model.heads * run.model.head_dim) == (blocks, width)
+    assert run.model.heads == heads
+    assert run.model.kinds == ("ff1", "mhsa", "conv", "ff2")
+    assert found["encoder_params"] == pytest.approx(encoder, rel=0.005)
+    assert found["total_params"] == pytest.approx(total, rel=0.005)
+    # The parts of a block by hand: FFN x 4 twice, 5 maps of attention, GLU, filters, 5 norms.
+    ffn = 2 * 4 * width**2 + 5 * width
+    attention = 5 * width**2 + 4 * width + 2 * width
+    convolution = 3 * width**2 + 3 * width + 32 * width + 2 * width
+    block = 2 * ffn + attention + convolution + 5 * 2 * width
+    assert found["encoder_params"] == blocks * block
+
+
+def test_the_streaming_model_has_the_published_sizes():
+    run = load_space(FOLDER / "ambient_streaming.yaml").base
+    found = describe_model(run, num_labels=1024, num_labels_from="option")
+    assert found["encoder_params"] == pytest.approx(113e6, rel=0.02)
+    assert found["total_params"] == pytest.approx(137e6, rel=0.02)
+    assert (run.model.causal, run.model.stacking.after_block) == (True, 4)
+    assert run.model.kinds.index("conv") < run.model.kinds.index("mhsa")
+    plain = {"ff1": 4, "conv": 4, "mhsa": 8, "ff2": 4}
+    assert [layer for layer, block in enumerate(found["allocation"]) if block != plain] == [4]
 
 
 def test_outputs_are_those_of_the_papers_where_no_corpus_says_otherwise(tmp_path, monkeypatch):

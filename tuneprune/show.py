@@ -84,6 +84,7 @@ def _totals(description: "ModelDescription") -> Iterator[Text]:
     for name, number, behind in (
         ("prunable parameters", description["prunable_params"], ""),
         ("other parameters", description["rest_params"], ""),
+        ("encoder blocks", description["encoder_params"], _stacked(description["stacking"])),
         ("all parameters", description["total_params"], ""),
         ("multiply-adds", description["multiply_adds_per_s"], "for a second of speech"),
         ("outputs, with blank", description["num_labels"], f"({source})"),
@@ -91,7 +92,15 @@ def _totals(description: "ModelDescription") -> Iterator[Text]:
         yield Text(f"{name:<20} {number:>14,}  {behind}".rstrip())
     note = "group cost: parameters of the module over its groups, as published"
     yield Text(note, style="dim")
-    yield Text("multiply-adds in the table: of a group, for an encoder frame", style="dim")
+    where = "" if description["stacking"] is None else ", in a block before the stack"
+    note = f"multiply-adds in the table: of a group, for an encoder frame{where}"
+    yield Text(note, style="dim")
+
+
+def _stacked(stacking: Mapping[str, int] | None) -> str:
+    if stacking is None:
+        return ""
+    return f"with a stack of {stacking['factor']} frames after {stacking['after_block']} blocks"
 
 
 def _allocation_table(blocks: Sequence[Mapping[str, int]], kinds: Sequence[str]) -> Table:

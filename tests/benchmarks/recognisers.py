@@ -102,7 +102,7 @@ class Trainee:
         self.optimizer = build_optimizer(model, _OPTIM)
         self._run = model  # what is called; a compiled one shares its parameters with the model
         self._batch = batch
-        self._frames = int(encoder_frames(config.frontend, batch.num_frames_B).sum())
+        self._frames = int(encoder_frames(config, batch.num_frames_B).sum())
 
     @classmethod
     def ours(cls, config: ModelConfig, batch: Batch) -> "Trainee":

@@ -74,7 +74,11 @@ def test_what_makes_no_sense_is_refused_in_one_line(given: dict[str, Any], said:
 
 @pytest.mark.parametrize(
     ("model", "field"),
-    [({"transducer": {}}, "model.transducer"), ({"conv_norm": "batch"}, "model.conv_norm")],
+    [
+        ({"transducer": {}}, "model.transducer"),
+        ({"stacking": {"after_block": 4}}, "model.stacking"),
+        ({"conv_norm": "batch"}, "model.conv_norm"),
+    ],
 )
 def test_models_that_make_no_supernet_are_refused(model: dict[str, Any], field: str) -> None:
     adaptation = {"method": "supernet", "subnets": [32, 16]}

@@ -30,7 +30,10 @@ def run(**model: object) -> RunConfig:
 def test_costs_of_a_group_by_hand() -> None:
     modules = describe_model(run(), num_labels=5, num_labels_from="option")["modules"]
     # FFN 8 -> 32 -> 8 in 4; heads of 4; cgMLP 8 -> 2 x 24 -> 8 in 4, filters of 3.
-    ffn = {"params": 568, "groups": 4, "group_cost": 142, "group_params": 136, "group_macs": 128}
+    ffn = {
+        "params": 568, "groups": 4, "group_cost": 142, "group_params": 136,
+        "group_macs": 128, "group_macs_stacked": 128,
+    }  # fmt: skip
     assert modules["ff1"] == modules["ff2"] == ffn
     heads = 4 * (3 * 8 + 8)
     assert modules["mhsa"]["group_macs"] == heads + 2 * 4 * 250
@@ -105,3 +108,19 @@ def test_a_supernet_is_described_as_the_plain_model_that_it_is() -> None:
     settings["adaptation"] = {"method": "supernet", "subnets": [4, 2]}
     found = describe_model(build_config(settings), num_labels=5, num_labels_from="option")
     assert found == describe_model(plain, num_labels=5, num_labels_from="option")
+
+
+def test_a_stack_of_frames_is_told_and_halves_what_later_groups_cost() -> None:
+    plain = run(encoder="conformer", merge_kernel=None)
+    stacked = run(encoder="conformer", merge_kernel=None, stacking={"after_block": 1})
+    before = describe_model(plain, num_labels=5, num_labels_from="option")
+    found = describe_model(stacked, num_labels=5, num_labels_from="option")
+    assert (before["stacking"], found["stacking"]) == (None, {"after_block": 1, "factor": 2})
+    assert found["encoder_params"] - before["encoder_params"] == 2 * 8 * 8 + 8 + 2 * 8
+    for kind, module in before["modules"].items():
+        half = module["group_macs"] / 2 - (500 if kind == "mhsa" else 0)
+        assert found["modules"][kind] == {**module, "group_macs_stacked": half}
+    # Of the second block half is saved, and of its attention to 250 frames three quarters.
+    block = 2 * 512 + 4 * 8 * 8 + 4 * 2 * (3 * 8 + 3)
+    saved = block // 2 + 2 * 2 * 4 * 250 * 3 // 4 - 2 * 8 * 8 // 2 + 5 * 8 // 2
+    assert before["multiply_adds_per_s"] - found["multiply_adds_per_s"] == 25 * saved

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tuneprune.config import FeaturesConfig, FrontendConfig
+from tuneprune.config import FeaturesConfig, FrontendConfig, ModelConfig
 from tuneprune.models.frontend import build_frontend, encoder_frames, multiply_adds_per_s
 
 
@@ -27,7 +27,7 @@ def test_stacked_frames_each_have_their_quarter_of_the_width() -> None:
     x_BTF = torch.randn(2, 11, 9)
     found_BUD, num_frames = frontend(x_BTF, torch.tensor([11, 7]))
     assert num_frames.tolist() == [2, 1]
-    assert encoder_frames(config, 11) == found_BUD.shape[1] == 2
+    assert encoder_frames(ModelConfig(frontend=config), 11) == found_BUD.shape[1] == 2
     (weight,) = frontend.parameters()
     by_frame = torch.stack([weight @ frame for frame in x_BTF[0]])
     torch.testing.assert_close(found_BUD[0, 1], torch.cat(list(by_frame[4:8])))

@@ -7,6 +7,7 @@ import ray
 from rich.console import Console
 
 from tuneprune.distributed.cluster import NodeResources
+from tuneprune.models.build import build_model
 from tuneprune.sweep import dry_run as module
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.dry_run_screen import render_dry_run
@@ -86,6 +87,16 @@ def test_groups_moved_are_bounded_by_the_dearest_and_the_cheapest(grid):
     # The published loop takes one group more than fits.
     assert one.fewest == 6_145_459 // 295_584 + 1
     assert one.most == 6_145_459 // 98_688 + 1
+
+
+def test_behind_a_stack_of_frames_groups_cost_what_they_do_for_a_frame_that_enters(grid):
+    grid["base"]["model"] |= {"num_blocks": 3, "stacking": {"after_block": 1}}
+    grid["search"]["space"] = {"adaptation.at": {"choice": [0.15]}}
+    grid["search"]["set"] |= {"adaptation.delta": 0.15, "adaptation.cost": "multiply_adds"}
+    space = build_space(grid)
+    (one,) = dry_run(space).exchanges
+    model = build_model(space.base.model, num_bins=80, num_labels=79, seed=1)
+    assert one.prunable == sum(group.frame_macs for group in model.parameter_groups())
 
 
 def test_a_share_over_several_events_is_split_evenly(grid):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tuneprune.models.build import build_model
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.testing.tones import tone_config
@@ -43,6 +44,18 @@ def test_padded_frames_are_those_of_the_tensors(
         plan = batches.plan(step)
         expected = collated_frames(batches, plan, world_size=world_size)
         assert batches.padded_frames(plan, world_size=world_size) == expected
+
+
+@pytest.mark.parametrize("stacking", ["null", "{after_block: 1, factor: 3}"])
+def test_encoder_frames_are_those_that_leave_the_model(tones: Path, stacking: str) -> None:
+    overrides = (*UNEVEN, f"model.stacking={stacking}")
+    batches = batches_of(tones, *overrides)
+    model = build_model(tone_config(tones, *overrides).model, num_bins=20, num_labels=6, seed=1)
+    for step in range(3):
+        plan = batches.plan(step)
+        (batch,) = batches.share(plan, rank=0, world_size=1, generator=torch.Generator())
+        _, num_frames_B = model.eval()(batch.features_BTF, batch.num_frames_B)
+        assert batches.encoder_frames(plan) == int(num_frames_B.sum())
 
 
 def test_shares_pad_less_than_the_global_batch(tones: Path) -> None:

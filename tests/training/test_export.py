@@ -28,8 +28,13 @@ MODELS = {
     "conformer": (UNEVEN,),
     "vgg": ("model.frontend={kind: vgg, channels: [2, 2, 2, 2]}", "model.conv_norm=group"),
     "relative": ("model.positions=relative", "model.conv_norm=batch", "features.num_bins=21"),
+    "causal": (
+        "model.causal=true", "model.positions=relative", "model.left_context_frames=3",
+        "model.frontend={kind: stacked, channels: []}",
+        "model.conv_norm=group", "model.stacking={after_block: 1}",
+    ),
     "e_branchformer": ("model.encoder=e_branchformer", "model.conv_norm=group"),
-}
+}  # fmt: skip
 
 Model = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

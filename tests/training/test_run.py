@@ -10,6 +10,7 @@ from tuneprune.data.corpus import open_corpus
 from tuneprune.errors import CheckpointError
 from tuneprune.models.build import build_model
 from tuneprune.results.reader import open_results
+from tuneprune.structure.groups import allocation_of
 from tuneprune.testing.tones import tone_config
 from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
 
@@ -53,6 +54,34 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(
     assert_same_weights(tmp_path / "whole", tmp_path / "cut")
     same = ("best_step", "dev_wer", "dev_cer", "test_wer", "test_cer", "params")
     assert [getattr(whole, f) for f in same] == [getattr(resumed, f) for f in same]
+
+
+STREAMING = (
+    "adaptation={method: grow_drop, at: 0.4, delta: 0.2, scorer: taylor, score_every_steps: 1, "
+    "cost: multiply_adds}",
+    "model.causal=true",
+    "model.left_context_frames=4",
+    "model.positions=relative",
+    "model.conv_norm=group",
+    "model.stacking={after_block: 1}",
+    "model.dropout=0.1",
+    "training.precision=bfloat16",
+)
+
+
+def test_a_streaming_model_is_adapted_and_resumed_like_any_other(
+    tones: Path, tmp_path: Path
+) -> None:
+    config = tone_config(tones, *STREAMING)
+    whole = run(config, tmp_path / "whole")
+    checkpoint = run_until(config, tmp_path / "cut", evaluations=2)
+    run(config, tmp_path / "cut", checkpoint=checkpoint)
+    assert_same_weights(tmp_path / "whole", tmp_path / "cut")
+    best = read_checkpoint(checkpoint_of(tmp_path / "whole", "best"))
+    model = load_model_tensors(best)
+    before = build_model(config.model, num_bins=20, num_labels=len(best.labels), seed=1)
+    assert allocation_of(model.prunable_modules()) != allocation_of(before.prunable_modules())
+    assert whole.multiply_adds_per_s == 25 * model.frame_macs() <= 25 * before.frame_macs()
 
 
 def test_delta_zero_trains_as_if_there_were_no_method(tones: Path, tmp_path: Path) -> None:

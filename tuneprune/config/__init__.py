@@ -19,6 +19,7 @@ from tuneprune.config.model import FrontendConfig, ModelConfig, ModuleKind
 from tuneprune.config.overrides import with_overrides, with_value
 from tuneprune.config.run import RunConfig, build_config, read_run_settings
 from tuneprune.config.settings import Settings
+from tuneprune.config.stacking import StackingConfig
 from tuneprune.config.supernet import SelectorConfig, SupernetConfig
 from tuneprune.config.training import OptimConfig, TrainingConfig
 from tuneprune.config.transducer import EmformerConfig, TransducerConfig
@@ -46,6 +47,7 @@ __all__ = [
     "Settings",
     "SparsityScheduleConfig",
     "SpecAugmentConfig",
+    "StackingConfig",
     "SupernetConfig",
     "SynthesisConfig",
     "TextConfig",

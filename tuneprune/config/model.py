@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tuneprune.config.settings import Settings
+from tuneprune.config.stacking import StackingConfig
 from tuneprune.config.transducer import EmformerConfig, TransducerConfig
 from tuneprune.errors import ConfigError
 from tuneprune.yaml_files import read_yaml
@@ -44,6 +45,13 @@ class ModelConfig(Settings):
     transducer. Without ``transducer`` the output is that of CTC.
     ``allocation`` gives each module of each block its number of groups; a path to a YAML or JSON
     file that holds ``blocks: [{ff1: 4, ...}, ...]`` is read when the configuration is made.
+
+    With ``causal``, nothing after the four frames of features that an encoder frame stands for is
+    looked at: filters over time and front-ends are padded on the left alone, attention sees frames
+    up to the present one, and ``conv_norm: group`` takes its statistics over the channels of a
+    slice in one frame. That goes for every front-end: ``stacked`` and ``strided`` look no further
+    anyway, and ``vgg`` looks back instead of ahead. Only ``features.normalise``, which is none of
+    the model's, still looks at whole utterances.
     """
 
     encoder: Literal["conformer", "e_branchformer", "emformer"] = "conformer"
@@ -59,6 +67,13 @@ class ModelConfig(Settings):
     )
     conv_kernel: int = Field(31, ge=1)
     conv_norm: Literal["layer", "batch", "group"] = "layer"
+    causal: bool = Field(False, description="conformer; no frame depends on later ones")
+    left_context_frames: int | None = Field(
+        None, ge=1, description="causal; frames of a block that attention looks back; default: all"
+    )
+    stacking: StackingConfig | None = Field(
+        None, description="conformer; default: one frame rate in all blocks"
+    )
     merge_kernel: int | None = Field(None, ge=1, description="e_branchformer; default: 31")
     slices_per_module: int = Field(4, ge=1)
     module_order: tuple[ModuleKind, ModuleKind, ModuleKind, ModuleKind] | None = Field(
@@ -88,7 +103,7 @@ class ModelConfig(Settings):
         if self.num_heads is None and self.d_model % self.head_dim:
             raise ValueError("d_model must be a multiple of head_dim, or num_heads must be given")
         for name in ("conv_kernel", "merge_kernel"):
-            if (getattr(self, name) or 1) % 2 == 0:
+            if (getattr(self, name) or 1) % 2 == 0 and not self.causal:
                 raise ValueError(f"{name} must be odd, so that frames stay aligned")
         self._check_encoder()
         if self.encoder == "emformer":
@@ -111,6 +126,11 @@ class ModelConfig(Settings):
             raise ValueError("module_order must name ff1, conv, mhsa and ff2 once each")
         if (self.cgmlp_dim or 0) % 2:
             raise ValueError("cgmlp_dim must be even: it is two halves")
+        if self.left_context_frames is not None and not self.causal:
+            raise ValueError("left_context_frames has no effect without causal: true; leave it out")
+        if self.stacking is not None and self.stacking.after_block >= self.num_blocks:
+            found, most = self.stacking.after_block, self.num_blocks
+            raise ValueError(f"stacking.after_block ({found}) must be below num_blocks ({most})")
 
     def _check_emformer(self) -> None:
         if self.transducer is None:
@@ -149,6 +169,11 @@ class ModelConfig(Settings):
         if self.encoder == "e_branchformer":
             return ("ff1", "mhsa", "cgmlp", "ff2")
         return self.module_order or ("ff1", "conv", "mhsa", "ff2")
+
+    @property
+    def frames_joined(self) -> int:
+        """How many frames of the front-end make one of those that leave the encoder."""
+        return 1 if self.stacking is None else self.stacking.factor
 
     @property
     def heads(self) -> int:
@@ -190,10 +215,11 @@ _SLICED = (
     "scale_dropout_by_width",
     "allocation",
 )
+_CONFORMER = ("conv_channels", "module_order", "causal", "left_context_frames", "stacking")
 _WITHOUT_EFFECT = {
     "conformer": ("cgmlp_dim", "merge_kernel", "emformer"),
-    "e_branchformer": ("conv_channels", "module_order", "emformer"),
-    "emformer": ("cgmlp_dim", "merge_kernel", "conv_channels", "module_order", *_SLICED),
+    "e_branchformer": (*_CONFORMER, "emformer"),
+    "emformer": ("cgmlp_dim", "merge_kernel", *_CONFORMER, *_SLICED),
 }
 
 

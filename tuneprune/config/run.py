@@ -82,6 +82,9 @@ def _check_supernet(model: ModelConfig) -> None:
     if model.transducer is not None:
         remedy = f"must be left out with {method}: each subnet has a CTC output layer of its own"
         raise ConfigError("model.transducer", "given", remedy)
+    if model.stacking is not None:
+        remedy = f"must be left out with {method}: its networks share one frame rate"
+        raise ConfigError("model.stacking", "given", remedy)
     if model.conv_norm == "batch":
         remedy = f"mixes the statistics of networks with {method}; set layer or group"
         raise ConfigError("model.conv_norm", "batch", remedy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from tuneprune.config import ModelConfig
-from tuneprune.models.attention import SelfAttention
+from tuneprune.models.attention import SelfAttention, Sight
 from tuneprune.models.cgmlp import CgMlp
 from tuneprune.models.convolution import ConvolutionModule
 from tuneprune.models.feedforward import FeedForward
@@ -51,14 +51,18 @@ class EncoderBlock(nn.Module, ABC):
     Args:
         config: sizes and kinds of the modules.
         groups: how many groups each kind of module begins with, at least one.
+        frames_each: encoder frames that enter the first block for each one that it runs on.
     """
 
-    def __init__(self, config: ModelConfig, groups: Mapping[str, int]) -> None:
+    def __init__(
+        self, config: ModelConfig, groups: Mapping[str, int], *, frames_each: int = 1
+    ) -> None:
         super().__init__()
         self.config = config
         self.kinds = config.kinds
         for kind in self.kinds:
-            self.add_module(kind, build_module(config, kind, groups[kind]))
+            module = build_module(config, kind, groups[kind], frames_each=frames_each)
+            self.add_module(kind, module)
         self.norm = nn.LayerNorm(config.d_model)
 
     def forward(
@@ -112,7 +116,9 @@ class EncoderBlock(nn.Module, ABC):
         )
 
 
-def build_module(config: ModelConfig, kind: str, num_groups: int) -> SlicedModule:
+def build_module(
+    config: ModelConfig, kind: str, num_groups: int, *, frames_each: int = 1
+) -> SlicedModule:
     """Return a fresh module of a kind in any width, drawn from torch's default generator."""
     widths = {"mhsa": config.head_dim, "conv": config.conv_slice, "cgmlp": config.cgmlp_slice}
     slices = Slices(
@@ -120,6 +126,7 @@ def build_module(config: ModelConfig, kind: str, num_groups: int) -> SlicedModul
         count=num_groups,
         full=full_groups(config)[kind] if config.scale_dropout_by_width else None,
         dropout=config.dropout,
+        frames_each=frames_each,
     )
     if kind == "mhsa":
         return SelfAttention(
@@ -127,8 +134,13 @@ def build_module(config: ModelConfig, kind: str, num_groups: int) -> SlicedModul
             slices,
             attention_dropout=config.attention_dropout,
             positions=config.positions,
+            sight=Sight(causal=config.causal, left_frames=config.left_context_frames),
         )
-    if kind in ("conv", "cgmlp"):
-        build = ConvolutionModule if kind == "conv" else CgMlp
-        return build(config.d_model, slices, kernel=config.conv_kernel, norm=config.conv_norm)
+    kernel, norm = config.conv_kernel, config.conv_norm
+    if kind == "conv":
+        return ConvolutionModule(
+            config.d_model, slices, kernel=kernel, norm=norm, causal=config.causal
+        )
+    if kind == "cgmlp":
+        return CgMlp(config.d_model, slices, kernel=kernel, norm=norm)
     return FeedForward(config.d_model, slices)

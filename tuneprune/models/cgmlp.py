@@ -62,4 +62,5 @@ class CgMlp(SlicedModule):
             scored=("linear_in.weight",),
             outgoing=("linear_out.weight",),
             shared=("norm.weight", "norm.bias", "linear_out.bias"),
+            frames_each=self.frames_each,
         )

@@ -25,12 +25,23 @@ class ConvolutionModule(SlicedModule):
     of ``pointwise_out``. The first norm and the output bias are shared by all.
     """
 
-    def __init__(self, d_model: int, slices: Slices, *, kernel: int, norm: NormKind) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        slices: Slices,
+        *,
+        kernel: int,
+        norm: NormKind,
+        causal: bool = False,
+    ) -> None:
         super().__init__(d_model, slices)
         channels = slices.total_width
+        self.causal = causal
         self.pointwise_in = nn.Linear(d_model, 2 * channels)
         self.depthwise = depthwise_filters(channels, kernel)
-        self.inner_norm = ChannelNorm(channels, kind=norm, group_channels=slices.width)
+        self.inner_norm = ChannelNorm(
+            channels, kind=norm, group_channels=slices.width, over_time=not causal
+        )
         self.pointwise_out = nn.Linear(channels, d_model)
 
     def width(self) -> int:
@@ -38,7 +49,7 @@ class ConvolutionModule(SlicedModule):
 
     def forward(self, x_BTD: Tensor, valid_BT: Tensor, gate_G: Tensor | None = None) -> Tensor:
         gated_BTC = functional.glu(self.pointwise_in(self.norm(x_BTD)), dim=-1)
-        mixed_BTC = filtered(gated_BTC, valid_BT, self.depthwise)
+        mixed_BTC = filtered(gated_BTC, valid_BT, self.depthwise, causal=self.causal)
         hidden_BTC = functional.silu(self.inner_norm(mixed_BTC, valid_BT))
         return self.thinned(self.leave(hidden_BTC, self.pointwise_out, gate_G))
 
@@ -61,27 +72,43 @@ class ConvolutionModule(SlicedModule):
             scored=("pointwise_in.weight",),
             outgoing=("pointwise_out.weight",),
             shared=("norm.weight", "norm.bias", "pointwise_out.bias"),
+            frames_each=self.frames_each,
         )
 
 
 def depthwise_filters(channels: int, kernel: int) -> nn.Conv1d:
-    """Return one filter over time for each channel; ``kernel`` is odd, and frames stay aligned."""
+    """Return one filter over time for each channel.
+
+    Frames stay aligned if ``kernel`` is odd; a filter that looks back only may have any.
+    """
     return nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2, groups=channels)
 
 
-def filtered(x_BTC: Tensor, valid_BT: Tensor, filters: nn.Conv1d) -> Tensor:
-    """Return each channel through its filter; frames outside the utterances count as zeros."""
-    return filtered_by(x_BTC, valid_BT, filters.weight, filters.bias)
+def filtered(
+    x_BTC: Tensor, valid_BT: Tensor, filters: nn.Conv1d, *, causal: bool = False
+) -> Tensor:
+    """Return each channel through its filter; frames outside the utterances count as zeros.
+
+    A filter's last weight is that of the present frame if it is ``causal``, else its middle one.
+    """
+    return filtered_by(x_BTC, valid_BT, filters.weight, filters.bias, causal=causal)
 
 
 def filtered_by(
-    x_BTC: Tensor, valid_BT: Tensor, weight_C1K: Tensor, bias_C: Tensor | None
+    x_BTC: Tensor,
+    valid_BT: Tensor,
+    weight_C1K: Tensor,
+    bias_C: Tensor | None,
+    *,
+    causal: bool = False,
 ) -> Tensor:
     """Do the same with filters that are given as tensors; there is one for each channel."""
     inside_BCT = (x_BTC * valid_BT[:, :, None]).transpose(1, 2)
     # nn.Conv1d remembers how many groups it was built with; the weights say how many there are.
     channels, _, kernel = weight_C1K.shape
-    padding = (kernel - 1) // 2
+    padding = 0 if causal else (kernel - 1) // 2
+    if causal:
+        inside_BCT = functional.pad(inside_BCT, (kernel - 1, 0))
     if inside_BCT.device.type == "cpu" and not torch.is_grad_enabled():
         # The same numbers 10 to 20 times as fast: oneDNN has a kernel for channels that lie side by
         # side, but in two dimensions only. Its gradient of the filters is slow.
@@ -104,6 +131,9 @@ class ChannelNorm(nn.Module):
     frames of a batch, ``group`` over the channels of one slice and the valid frames of an
     utterance, so that only ``layer`` lets slices influence each other. With several workers,
     ``batch`` normalises over each worker's own share, and rank 0's running statistics count.
+
+    Without ``over_time``, ``group`` takes its statistics in each frame by itself: those of an
+    utterance would tell frames of later ones.
     """
 
     running_mean: Tensor
@@ -115,12 +145,14 @@ class ChannelNorm(nn.Module):
         *,
         kind: NormKind,
         group_channels: int,
+        over_time: bool = True,
         eps: float = 1e-5,
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.group_channels = group_channels
+        self.over_time = over_time
         self.eps = eps
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(channels))
@@ -150,6 +182,9 @@ class ChannelNorm(nn.Module):
 
     def _group_normalised(self, x_BTC: Tensor, valid_BT: Tensor) -> Tensor:
         x_BTGC = x_BTC.reshape(*x_BTC.shape[:2], -1, self.group_channels)
+        if not self.over_time:
+            shape = (self.group_channels,)
+            return functional.layer_norm(x_BTGC, shape, eps=self.eps).flatten(2)
         valid = valid_BT[:, :, None, None].to(x_BTC.dtype)
         count = valid.sum(dim=1, keepdim=True) * self.group_channels
         mean = (x_BTGC * valid).sum(dim=(1, 3), keepdim=True) / count

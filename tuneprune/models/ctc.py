@@ -75,8 +75,7 @@ class CtcModel(BlockModel):
         return greedy_ctc(encoded_BUX, num_frames_B)
 
     def frame_macs(self) -> int:
-        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
-        return self.encoder_macs() + self.output.weight.numel()
+        return self.encoder_macs() + self.a_frame(self.output.weight.numel())
 
 
 def _log_probs(logits_BUV: Tensor) -> Tensor:

@@ -24,8 +24,10 @@ class EBranchformerBlock(EncoderBlock):
     hands zeros to it.
     """
 
-    def __init__(self, config: ModelConfig, groups: Mapping[str, int]) -> None:
-        super().__init__(config, groups)
+    def __init__(
+        self, config: ModelConfig, groups: Mapping[str, int], *, frames_each: int = 1
+    ) -> None:
+        super().__init__(config, groups, frames_each=frames_each)
         width = 2 * config.d_model
         kernel = config.merge_kernel if config.merge_kernel is not None else 31
         self.merge_depthwise = depthwise_filters(width, kernel)

@@ -121,6 +121,9 @@ class EmformerTransducer(SpeechModel):
         """Refuse any module, for none is declared."""
         raise StructureError("module", module, "an Emformer has no modules that change in width")
 
+    def encoder_params(self) -> int:
+        return sum(p.numel() for p in self.blocks.parameters())
+
     def frame_macs(self) -> int:
         """Return those of a streamed frame in which no label is found, its left context full.
 

@@ -15,8 +15,9 @@ from tuneprune.models.block import NO_GATES, BlockPass, EncoderBlock, build_modu
 from tuneprune.models.conformer import ConformerBlock
 from tuneprune.models.dropout import dropout
 from tuneprune.models.ebranchformer import EBranchformerBlock
-from tuneprune.models.frontend import build_frontend, valid_mask
+from tuneprune.models.frontend import build_frontend, ceil_div, valid_mask
 from tuneprune.models.speech_model import BlockStream, SpeechModel
+from tuneprune.models.stacking import FrameStack
 from tuneprune.structure.groups import Allocation, PrunableModule, tensors_of
 from tuneprune.structure.plan import AdaptationPlan
 from tuneprune.structure.routes import ModuleUse, Route
@@ -25,6 +26,8 @@ from tuneprune.structure.surgery import apply_plan
 
 class BlockModel(SpeechModel):
     """A front-end and encoder blocks, built in any allocation of groups, under some output.
+
+    Between two blocks there may be a stack of frames, which is none of the blocks'.
 
     They are attributes of the model itself, so that tensors and groups have the same names
     whatever the output.
@@ -39,10 +42,18 @@ class BlockModel(SpeechModel):
         self, config: ModelConfig, *, num_bins: int, groups: Sequence[Mapping[str, int]]
     ) -> None:
         super().__init__()
-        self.frontend = build_frontend(config.frontend, num_bins=num_bins, d_model=config.d_model)
+        self.frontend = build_frontend(
+            config.frontend, num_bins=num_bins, d_model=config.d_model, causal=config.causal
+        )
         self.input_dropout = config.dropout
         build = {"conformer": ConformerBlock, "e_branchformer": EBranchformerBlock}[config.encoder]
-        self.blocks = nn.ModuleList(build(config, block) for block in groups)
+        stacking, joined = config.stacking, config.frames_joined
+        self.stack_before = len(groups) if stacking is None else stacking.after_block
+        self.blocks = nn.ModuleList(
+            build(config, block, frames_each=joined if layer >= self.stack_before else 1)
+            for layer, block in enumerate(groups)
+        )
+        self.stack = None if stacking is None else FrameStack(config.d_model, joined)
         self.output_dropout = config.output_dropout
         self.gates = None
         self.networks = None
@@ -54,10 +65,13 @@ class BlockModel(SpeechModel):
         return BlockStream(x_BUD=x_BUD, valid_BU=valid_BU, num_frames_B=num_frames_B, layer=0)
 
     def advance(self, stream: BlockStream, layer: int) -> BlockStream:
-        x_BUD, gates = stream.x_BUD, self._gates_by_block()
+        gates = self._gates_by_block()
         for place in range(stream.layer, layer):
-            x_BUD = self.blocks[place](x_BUD, stream.valid_BU, gates[place])
-        return replace(stream, x_BUD=x_BUD, layer=layer)
+            if place == self.stack_before:
+                stream = self._stacked(stream)
+            x_BUD = self.blocks[place](stream.x_BUD, stream.valid_BU, gates[place])
+            stream = replace(stream, x_BUD=x_BUD, layer=place + 1)
+        return stream
 
     def left_by(self, stream: BlockStream) -> tuple[Tensor, Tensor]:
         """Return what the output layers get of a stream, [B, U, D], and the encoder frames."""
@@ -72,6 +86,7 @@ class BlockModel(SpeechModel):
         What networks have in common from the input on is computed once: the front-end, and each
         module up to the first that they use differently.
         """
+        assert self.stack is None, "supernets with a stack of frames are refused"
         entered = self.enter(x_BTF, num_frames_B)
         ended: dict[int, Tensor] = {}
         streams = [_Stream(entered.x_BUD, tuple(range(len(routes))))]
@@ -126,10 +141,25 @@ class BlockModel(SpeechModel):
         return found
 
     def encoder_macs(self) -> int:
-        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
+        """Return the multiply-adds for one frame of the front-end, as ``frame_macs`` counts."""
         encoder = sum(module.frame_macs for module in self.prunable_modules())
         merges = sum(block.merge_macs() for block in self._encoder_blocks())
-        return self.frontend.frame_macs() + encoder + merges
+        stack = 0 if self.stack is None else self.a_frame(self.stack.frame_macs())
+        return self.frontend.frame_macs() + encoder + merges + stack
+
+    def encoder_params(self) -> int:
+        parts = (self.blocks, self.stack)
+        return sum(p.numel() for part in parts if part is not None for p in part.parameters())
+
+    def a_frame(self, macs: int) -> int:
+        """Return the share of one frame of the front-end in what a frame behind the stack costs."""
+        return macs if self.stack is None else ceil_div(macs, self.stack.factor)
+
+    def _stacked(self, stream: BlockStream) -> BlockStream:
+        assert self.stack is not None, "there is a block to stack frames before"
+        x_BUD, num_frames_B = self.stack(stream.x_BUD, stream.num_frames_B)
+        valid_BU = valid_mask(num_frames_B, x_BUD.shape[1])
+        return replace(stream, x_BUD=x_BUD, valid_BU=valid_BU, num_frames_B=num_frames_B)
 
     def _encoder_blocks(self) -> Iterator[EncoderBlock]:
         for block in self.blocks:

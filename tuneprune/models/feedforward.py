@@ -44,4 +44,5 @@ class FeedForward(SlicedModule):
             scored=("linear_in.weight",),
             outgoing=("linear_out.weight",),
             shared=("norm.weight", "norm.bias", "linear_out.bias"),
+            frames_each=self.frames_each,
         )

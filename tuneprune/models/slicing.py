@@ -37,12 +37,14 @@ class Slices:
         full: groups at which ``dropout`` is meant, from which it is scaled by width; None: it is
             the same at every width.
         dropout: its rate.
+        frames_each: as of `PrunableModule`: above 1 behind a stack of frames.
     """
 
     width: int
     count: int
     full: int | None
     dropout: float
+    frames_each: int = 1
 
     @property
     def total_width(self) -> int:
@@ -57,6 +59,7 @@ class SlicedModule(nn.Module, ABC):
         self.slice_width = slices.width
         self.full_groups = slices.full
         self.dropout = slices.dropout
+        self.frames_each = slices.frames_each
         self.norm = nn.LayerNorm(d_model)
 
     @abstractmethod

@@ -24,8 +24,8 @@ class BlockStream:
     Args:
         x_BUD: the stream.
         valid_BU: True inside the utterances.
-        num_frames_B: encoder frames of each utterance.
-        layer: blocks that it has gone through.
+        num_frames_B: encoder frames of each utterance, fewer behind a stack of frames.
+        layer: blocks that it has gone through; frames are stacked on the way into the next one.
     """
 
     x_BUD: Tensor
@@ -50,7 +50,7 @@ class SpeechModel(nn.Module, ABC):
     never_masked: ClassVar[tuple[str, ...]] = ("output",)
     """Modules whose weights no mask may touch: what scores the labels."""
 
-    masked_by_default: ClassVar[tuple[str, ...]] = ("frontend", "blocks")
+    masked_by_default: ClassVar[tuple[str, ...]] = ("frontend", "blocks", "stack")
 
     @abstractmethod
     def forward(self, x_BTF: Tensor, num_frames_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,14 @@ class SpeechModel(nn.Module, ABC):
 
     @abstractmethod
     def frame_macs(self) -> int:
-        """Return the multiply-adds for one encoder frame, of attention over 250 of them."""
+        """Return the multiply-adds for one frame of the front-end, of attention over 250 of them.
+
+        Behind a stack of frames there are fewer of them, and a frame's share is counted.
+        """
+
+    @abstractmethod
+    def encoder_params(self) -> int:
+        """Return the parameters of all blocks and of the stack of frames between them."""
 
     def num_params(self) -> int:
         """Return the parameters of the model itself, without what it has for subnets."""

@@ -32,7 +32,7 @@ class TransducerOutput(nn.Module):
     """
 
     never_masked = ("output.joiner.output", "output.ctc")
-    masked_by_default = ("frontend", "blocks", "output.predictor.layers")
+    masked_by_default = ("frontend", "blocks", "stack", "output.predictor.layers")
 
     def __init__(self, config: TransducerConfig, *, d_model: int, num_labels: int) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class BlockTransducer(BlockModel):
 
     def frame_macs(self) -> int:
         """Return those of a frame in which no label is found; each label is one more joined."""
-        return self.encoder_macs() + self.output.joiner.frame_macs()
+        return self.encoder_macs() + self.a_frame(self.output.joiner.frame_macs())
 
 
 def padded_labels(labels: Tensor, num_labels_B: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ def check_modules(model: nn.Module, modules: Sequence[PrunableModule]) -> None:
 
     Every cut tensor must be covered without gap or overlap by its sections in order, and in
     each section by the groups in order; every count of parameters must be exact. Outgoing
-    slices must be weights, and multiply-adds at least those of the weights, with the same
-    number beyond them for every group of a module.
+    slices must be weights, and multiply-adds at least those of the weights at the module's frame
+    rate, with the same number beyond them for every group of a module.
 
     Raises:
         StructureError: naming the first module, group or tensor that does not fit.
@@ -92,7 +92,8 @@ def _check_frame_macs(module: PrunableModule, tensors: Mapping[str, Tensor]) -> 
     beyond: set[int] = set()
     for group in module.groups:
         parts = [part for part in group.slices if _is_weight(tensors[part.parameter])]
-        weights = sum(count_params(tensors[part.parameter], part) for part in parts)
+        elements = sum(count_params(tensors[part.parameter], part) for part in parts)
+        weights = -(-elements // module.frames_each)
         if group.frame_macs < weights:
             remedy = f"must be at least {weights}, one for each element of its weights"
             raise StructureError(f"{group.id} frame_macs", group.frame_macs, remedy)

@@ -60,7 +60,8 @@ class ParameterGroup:
         outgoing: the weights by which its output leaves the module, none of them a bias: scaling
             them scales what the group contributes.
         params: elements of parameters (not of buffers) in ``slices``.
-        frame_macs: multiply-adds that the group costs for each encoder frame.
+        frame_macs: multiply-adds that the group costs for each encoder frame that enters the first
+            block.
     """
 
     id: GroupId
@@ -86,6 +87,7 @@ class PrunableModule:
         groups: in index order; none when the module has been emptied.
         shared: names of the tensors that live as long as the module has a group.
         params: all parameters of the module: those of its groups and the shared ones.
+        frames_each: encoder frames that enter the first block for each one that it runs on.
     """
 
     name: str
@@ -94,6 +96,7 @@ class PrunableModule:
     groups: tuple[ParameterGroup, ...]
     shared: tuple[str, ...]
     params: int
+    frames_each: int = 1
 
     @property
     def module_share(self) -> int:
@@ -152,6 +155,7 @@ def describe_module(
     outgoing: Sequence[str],
     shared: Sequence[str],
     context_macs: int = 0,
+    frames_each: int = 1,
 ) -> PrunableModule:
     """Describe a module whose groups are equal, contiguous slices, from its tensors' shapes.
 
@@ -164,8 +168,9 @@ def describe_module(
         scored: which of the divided tensors represent a group when it is scored.
         outgoing: which of them are the weights by which the groups' outputs leave.
         shared: tensors that are not divided and go when the last group goes.
-        context_macs: multiply-adds of one group for each encoder frame that multiply no weight.
-            Those that do are counted: every element of a matrix or filter, once a frame.
+        context_macs: multiply-adds of one group for each frame that multiply no weight. Those that
+            do are counted: every element of a matrix or filter, once a frame.
+        frames_each: as of `PrunableModule`; multiply-adds are divided by it, and rounded up.
     """
     tensors = tensors_of(owner)
     first, cut = next(iter(cuts.items()))
@@ -174,6 +179,7 @@ def describe_module(
     for index in range(num_groups):
         parts = {n: _parts(f"{name}.{n}", c, index, num_groups) for n, c in cuts.items()}
         sizes = {n: sum(count_params(tensors[n], part) for part in parts[n]) for n in cuts}
+        macs = context_macs + sum(sizes[n] for n in cuts if tensors[n].ndim > 1)
         groups.append(
             ParameterGroup(
                 id=f"{name}.{index}",
@@ -185,7 +191,7 @@ def describe_module(
                 scored=tuple(part for n in scored for part in parts[n]),
                 outgoing=tuple(part for n in outgoing for part in parts[n]),
                 params=sum(sizes.values()),
-                frame_macs=context_macs + sum(sizes[n] for n in cuts if tensors[n].ndim > 1),
+                frame_macs=-(-macs // frames_each),
             )
         )
     shared_params = sum(count_params(tensors[n]) for n in shared)
@@ -196,6 +202,7 @@ def describe_module(
         groups=tuple(groups),
         shared=tuple(f"{name}.{n}" for n in shared),
         params=shared_params + sum(group.params for group in groups),
+        frames_each=frames_each,
     )
 
 

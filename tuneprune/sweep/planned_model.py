@@ -74,13 +74,15 @@ def plan_exchange(adaptation: GrowDropConfig, model: PlannedModel) -> PlannedExc
 
 def _costs(adaptation: GrowDropConfig, description: ModelDescription) -> list[int]:
     costs: list[int] = []
-    for block in description["allocation"]:
+    stacking = description["stacking"]
+    for layer, block in enumerate(description["allocation"]):
+        is_stacked = stacking is not None and layer >= stacking["after_block"]
         for kind, groups in block.items():
             module = description["modules"][kind]
             unit = {
                 "exact": module["group_params"],
                 "module_share": module["group_cost"],
-                "multiply_adds": module["group_macs"],
+                "multiply_adds": module["group_macs_stacked" if is_stacked else "group_macs"],
             }[adaptation.cost]
             costs += [unit] * groups
     return costs

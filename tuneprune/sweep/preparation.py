@@ -9,15 +9,17 @@ from tuneprune.config import RunConfig
 from tuneprune.sweep.grid import deciding_combinations
 from tuneprune.sweep.ranges import Parameter
 
+_OF_MODEL = ("model.frontend", "model.stacking", "model.transducer", "model.start_from")
+
 
 def needs_preparation(path: str) -> bool:
     """Return whether another value at ``path`` means another preparation.
 
-    Of the model only the front-end and the kind of output do, which decide which utterances are
-    long enough, and the checkpoint to start from, which has labels.
+    Of the model only the front-end, frame stacking and the kind of output do, which decide which
+    utterances are long enough, and the checkpoint to start from, which has labels.
     """
     prepared = path.split(".")[0] in ("corpus", "features", "text") or path == "model"
-    prepared |= path.startswith(("model.frontend", "model.transducer", "model.start_from"))
+    prepared |= path.startswith(_OF_MODEL)
     return prepared and not path.startswith("features.spec_augment")
 
 
@@ -26,8 +28,10 @@ def preparation_of(config: RunConfig) -> str:
     features = config.features.model_dump(mode="json", exclude={"spec_augment"})
     others = (config.corpus, config.text, config.model.frontend)
     settings = [features, *(one.model_dump(mode="json") for one in others)]
-    start = None if config.model.start_from is None else str(config.model.start_from)
-    return json.dumps([*settings, config.model.transducer is None, start], sort_keys=True)
+    model = config.model
+    start = None if model.start_from is None else str(model.start_from)
+    of_model = (model.frames_joined, model.transducer is None, start)
+    return json.dumps([*settings, *of_model], sort_keys=True)
 
 
 def length_of(config: RunConfig) -> str:

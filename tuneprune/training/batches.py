@@ -93,7 +93,7 @@ class TrainingBatches:
 
     def encoder_frames(self, plan: StepPlan) -> int:
         """Return the encoder frames of the global batch, over which its loss is averaged."""
-        return int(encoder_frames(self._config.model.frontend, plan.num_frames).sum())
+        return int(encoder_frames(self._config.model, plan.num_frames).sum())
 
     def padded_frames(self, plan: StepPlan, *, world_size: int) -> int:
         """Return the frames of the micro-batches of all ranks, padding and stand-ins included."""

@@ -168,11 +168,11 @@ def utterances_fit(
     A transducer outputs any number of labels in a frame: one frame is enough.
 
     Args:
-        model: its front-end decides how many encoder frames there are.
+        model: its front-end and frame stacking decide how many encoder frames there are.
         num_frames: of the features of each utterance.
         labels: of each utterance.
     """
-    frames = encoder_frames(model.frontend, num_frames)
+    frames = encoder_frames(model, num_frames)
     return labels_fit(frames, labels) if model.transducer is None else frames >= 1
 
 
