@@ -3,6 +3,9 @@
 Whether they look both ways or, causal, back alone.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -38,3 +41,24 @@ def test_each_channel_goes_through_its_own_filter(
             expected[b, :, c] = whole[first : first + length] + bias[c]
     np.testing.assert_allclose(without.numpy(), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(trained.detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+_IN_BFLOAT16 = """
+import torch
+from tuneprune.models.convolution import depthwise_filters, filtered
+torch.set_num_threads(1)
+torch.manual_seed(0)
+for channels, kernel, batch, frames in ((16, 15, 8, 116), (12, 3, 1, 142), (8, 31, 1, 131)):
+    filters = depthwise_filters(channels, kernel)
+    x, valid = torch.randn(batch, frames, channels), torch.ones(batch, frames, dtype=torch.bool)
+    with torch.no_grad():
+        exact = filtered(x, valid, filters)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = filtered(x.bfloat16(), valid, filters)
+    assert cast.dtype is torch.bfloat16
+    torch.testing.assert_close(cast.float(), exact, rtol=0.02, atol=0.02)
+"""
+
+
+def test_shapes_for_which_onednn_does_not_return_in_bfloat16_are_filtered() -> None:
+    subprocess.run([sys.executable, "-c", _IN_BFLOAT16], timeout=60, check=True)
