@@ -127,7 +127,7 @@ def _reset_note(by: ResetView, threshold: float) -> str:
     over = "trainings" if by is ResetView.setting else "fresh draws"
     drawn = "Student's t over trainings"
     if by is ResetView.trial:
-        drawn = "bootstrap over what was recognised, its ends averaged over draws"
+        drawn = "bootstrap, its ends averaged over draws"
     return (
         f"WER in percent after the reset: mean over {over}; range: the highest less the lowest.\n"
         "trained: WER without a reset. Increase over it in points, with its 95 % interval by\n"

@@ -71,14 +71,24 @@ def churn_table(
     """
     if by not in get_args(ChurnView):
         raise ResultsError("by", by, f"must be one of {', '.join(get_args(ChurnView))}")
-    rows = at_steps(churn, step)
     if by == "row":
-        return rows.select(TABLES["churn"].names)
-    is_module = pc.is_null(rows["tensor"])
-    rows = rows.filter(is_module if by == "module" else pc.invert(is_module))
-    found = list(_pooled(rows.to_pylist(), trainings_of(rows, trials), last=step is None))
+        return at_steps(churn, step).select(TABLES["churn"].names)
+    found = setting_churn(churn, trials, by=by, step=step)
     table = setting_columns(found, POOLED, searched, ("sweep_id", "is_baseline"))
     return table.drop_columns("tensor") if by == "module" else table
+
+
+def setting_churn(
+    churn: pa.Table, trials: pa.Table, *, by: ChurnView = "module", step: Steps = None
+) -> list[dict[str, Any]]:
+    """Return the rows of ``churn_table`` by module or by tensor; ``setting`` says of which setting.
+
+    Raises:
+        ResultsError: a step at which nothing was recorded.
+    """
+    is_module = pc.is_null(churn["tensor"])
+    rows = at_steps(churn.filter(is_module if by == "module" else pc.invert(is_module)), step)
+    return list(_pooled(rows.to_pylist(), trainings_of(rows, trials), last=step is None))
 
 
 def _pooled(
@@ -96,7 +106,7 @@ def _pooled(
         known = [row["churn"] for row in trained if row["churn"] is not None]
         low, high = (min(known), max(known)) if known else (None, None)
         yield {
-            "sweep_id": setting.sweep_id, "settings": setting.settings,
+            "setting": setting, "sweep_id": setting.sweep_id, "settings": setting.settings,
             "is_baseline": setting.is_baseline, "step": common(trained, "step"),
             **{name: trained[0][name] for name in _PART}, "trainings": len(trained),
             "churn": mean(known), "lowest": low, "highest": high,

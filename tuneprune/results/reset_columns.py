@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tuneprune.results.layout import Column
+from tuneprune.results.layout import Column, natural_width
 from tuneprune.results.setting_cells import (
     beside_settings,
     number,
@@ -21,6 +21,7 @@ from tuneprune.results.setting_cells import (
 RESETS_SHARE = ("step", "split", "reset", "with_statistics", "is_baseline", "trainings")
 """What the rows of resets may have in common, beside their sweep, trial, seed and settings."""
 
+_ROOM_OF_SETTINGS = 18
 _TITLES = {"with_statistics": "stats", "is_baseline": "baseline"}
 
 
@@ -45,6 +46,8 @@ def reset_columns(resets: pa.Table, searched: Sequence[str], width: int) -> list
         number(rows, "rank"),
         text(rows, "verdict"),
     ]
+    if natural_width(found) > width - _ROOM_OF_SETTINGS:
+        found = [column for column in found if column.name not in ("trained", "trainings")]
     return beside_settings(rows, _of(resets, searched), found, width)
 
 

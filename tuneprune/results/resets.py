@@ -125,19 +125,34 @@ def reset_table(
             raise ResultsError(field, value, f"must be one of {', '.join(known)}")
     if not threshold >= 0:
         raise ResultsError("threshold", threshold, "must be 0 or more")
-    asked = rows.resets
+    if by == "row":
+        return _asked(rows.resets, choice).select(TABLES["layer_resets"].names)
+    if by == "trial":
+        trials = trial_resets(_asked(rows.resets, choice), rows.resets)
+        return _trial_table(_ranked(trials, threshold, ("sweep_id", "trial_id")), rows)
+    ranked = setting_resets(rows, choice, threshold=threshold)
+    return setting_columns(ranked, SETTINGS, rows.searched, ("sweep_id", "is_baseline"))
+
+
+def setting_resets(
+    rows: ResetRows, choice: ResetChoice, *, threshold: float = THRESHOLD
+) -> list[dict[str, Any]]:
+    """Return the rows of ``reset_table`` by setting; ``setting`` says of which.
+
+    Raises:
+        ResultsError: a choice that was not measured.
+    """
+    asked = _asked(rows.resets, choice)
+    trainings = trainings_of(asked, rows.trials)
+    trials = trial_resets(asked, rows.resets)
+    return _ranked(_pooled(trials, trainings, last=choice.step is None), threshold, ("setting",))
+
+
+def _asked(resets: pa.Table, choice: ResetChoice) -> pa.Table:
     for name in ("split", "scope", "reset"):
         value = getattr(choice, name)
-        asked = asked if value is None else having(asked, name, value)
-    asked = at_steps(asked, choice.step)
-    if by == "row":
-        return asked.select(TABLES["layer_resets"].names)
-    trials = trial_resets(asked, rows.resets)
-    if by == "trial":
-        return _trial_table(_ranked(trials, threshold, ("sweep_id", "trial_id")), rows)
-    pooled = _pooled(trials, trainings_of(asked, rows.trials), last=choice.step is None)
-    ranked = _ranked(pooled, threshold, ("setting",))
-    return setting_columns(ranked, SETTINGS, rows.searched, ("sweep_id", "is_baseline"))
+        resets = resets if value is None else having(resets, name, value)
+    return at_steps(resets, choice.step)
 
 
 def trial_resets(resets: pa.Table, measured: pa.Table) -> list[Row]:
