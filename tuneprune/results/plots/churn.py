@@ -50,8 +50,8 @@ def churn_picture(
             here = {row["kind"] for row in found if row["setting"] == setting}
             kinds += [kind for kind in kinds_in_order(one, trial, here) if kind not in kinds]
     if not rows:
-        remedy = "was recorded; say training.churn_at, or run `tuneprune analyze churn`"
-        raise ResultsError("churn", "none", remedy)
+        remedy = "none was recorded; say training.churn_at, or run `tuneprune analyze churn`"
+        raise ResultsError("churn", 0, remedy)
     names = setting_names(trainings)
     panels = grouped(rows, lambda row: row["setting"])
     shown = list(panels)[:_MOST_PANELS]
