@@ -76,6 +76,20 @@ def test_settings_are_compared_on_the_seeds_that_both_have_finished(results: Res
     assert row["probability_of_improvement"] == 1
 
 
+def test_baselines_of_the_same_seed_are_what_others_are_compared_with(tmp_path: Path) -> None:
+    for seed, errors in ((1, (1, 2, 3)), (2, (1, 1, 1))):
+        write_rounds(
+            tmp_path, f"t{seed}", seed=seed, errors=errors, settings={AIM: "flat", "seed": seed}
+        )
+    write_rounds(tmp_path, "b1", seed=1, errors=(0, 1, 2), settings={"seed": 1}, is_baseline=True)
+    results = open_results(tmp_path)
+    table = results.rounds(by="setting")
+    assert columns(table, "is_baseline", "paired_seeds", "difference") == [
+        (False, 1, pytest.approx(3 / 30)), (True, 0, None),
+    ]  # fmt: skip
+    assert columns(results.rounds(by="setting", against="t1"), "paired_seeds") == [(0,), (1,)]
+
+
 def test_without_a_finished_run_there_are_no_numbers(tmp_path: Path) -> None:
     write_rounds(tmp_path, "t1", status="failed")
     (row,) = open_results(tmp_path).rounds(by="setting").to_pylist()

@@ -125,7 +125,7 @@ def resets(
 
 def _reset_note(by: ResetView, threshold: float) -> str:
     over = "trainings" if by is ResetView.setting else "fresh draws"
-    drawn = "Student's t over trainings"
+    drawn = "Student's t over trainings, if there are several"
     if by is ResetView.trial:
         drawn = "bootstrap, its ends averaged over draws"
     return (

@@ -36,7 +36,10 @@ def rounds(
     ] = RoundView.round,
     against: Annotated[
         str | None,
-        typer.Option(metavar="TRIAL", help="Of setting: compare each with the setting of TRIAL."),
+        typer.Option(
+            metavar="TRIAL",
+            help="Of setting: compare with the setting of TRIAL. Default: with baselines",
+        ),
     ] = None,
     table_format: Format = None,
     out: Out = None,
@@ -67,9 +70,11 @@ def _round_note(by: RoundView, against: str | None) -> str:
         f"{lacked}, mean over rounds.\ndown and up: what was sent in all rounds of a run. WER in "
         "percent [95 % interval, by bootstrap\nover speakers, or utterances where they are few]."
     )
-    if against is not None:
-        note += f"\ndifference: in points, to the setting of {against} with the same seeds."
-    return note
+    if against is None:
+        return (
+            f"{note}\ndifference: in points, to the baselines of the same seeds, if there are any."
+        )
+    return f"{note}\ndifference: in points, to the setting of {against} with the same seeds."
 
 
 def clients(

@@ -302,7 +302,7 @@ class Results:
             trial: of rounds: the trial; all of them if None.
             by: a row a ``round`` (``rounds.round_table``), or a ``setting``, all of its rounds and
                 seeds together (``round_settings.round_settings``).
-            against: of settings: a trial of the one to compare with.
+            against: of settings: a trial of the one to compare with; the baselines if None.
 
         Raises:
             ResultsError: another ``by``, or an argument that is of the other one.

@@ -4,6 +4,7 @@ The rows of table 3 of Zhou et al. (arXiv:2110.04267): whom dropout aims at, how
 it drops, and the word error rate.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ import pyarrow as pa
 from tuneprune.errors import ResultsError
 from tuneprune.results.bootstrap import wer_interval
 from tuneprune.results.compare import last_recognised, usual_block, word_errors
+from tuneprune.results.pairing import PairKey, pair_key
 from tuneprune.results.rounds import dropped_share, split_names
 from tuneprune.results.seed_pairs import compare_over_seeds
 from tuneprune.results.trainings import Row, Setting, grouped, mean, setting_columns, trainings_of
@@ -45,13 +47,14 @@ def round_settings(results: "Results", *, against: str | None = None) -> pa.Tabl
     ``failed_clients`` of all runs together. ``test_wer`` has the errors of all of them over all
     words, its 95 % interval is by bootstrap over what ``test_by`` says, as ``pool_seeds`` has it.
 
-    With ``against``, on test: ``difference`` to the setting of that trial, over the
-    ``paired_seeds`` that both have finished, with its interval and ``probability_of_improvement``;
-    null for that setting itself.
+    ``paired_seeds``, of how many seeds there is a finished run to compare with, too: of the setting
+    of ``against``, or else the baseline of the same sweep, seed and settings, but for adaptation.
+    Of these, on test: ``difference`` to it, with its interval and ``probability_of_improvement``;
+    null for what is compared with.
 
     Args:
         results: results of one sweep or of several.
-        against: a trial of federated training, of the setting to compare with.
+        against: a trial of federated training, of the setting to compare with; baselines if None.
 
     Raises:
         ResultsError: no such trial, or a finished one has kept no utterances of test.
@@ -74,18 +77,28 @@ def round_settings(results: "Results", *, against: str | None = None) -> pa.Tabl
         if finished:
             told |= _sums([of_trial[setting.sweep_id, run.trial] for run in finished])
             told |= _error_rate(results, finished)
-        if reference is not None and reference != setting:
-            told |= _difference(results, finished, runs[reference])
+        pairs = _pairs(runs, setting, reference)
+        if pairs:
+            told |= _difference(results, pairs)
         rows.append(told)
     return setting_columns(rows, SETTINGS, results.searched(), ("sweep_id", "is_baseline"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """A trial of a setting; ``test_split`` is what its settings call its test split."""
+    """A trial of a setting.
+
+    Args:
+        trial: its name.
+        seed: of it.
+        pair_key: what it shares with its baseline.
+        finished: whether it is.
+        test_split: what its settings call its test split.
+    """
 
     trial: str
     seed: int
+    pair_key: PairKey
     finished: bool
     test_split: str | None
 
@@ -103,6 +116,7 @@ def _runs(rounds: pa.Table, trials: pa.Table) -> dict[Setting, list[_Run]]:
             run = _Run(
                 trial=trial,
                 seed=row["seed"],
+                pair_key=pair_key(row["seed"], json.loads(row["config"] or "{}")),
                 finished=row["status"] == "finished",
                 test_split=split_names(trials.slice(place, 1)).get("test"),
             )
@@ -150,12 +164,29 @@ def _split(run: _Run) -> str:
     return run.test_split
 
 
-def _difference(results: "Results", runs: Sequence[_Run], others: Sequence[_Run]) -> dict[str, Any]:
-    of_seed = {run.seed: run.trial for run in others if run.finished}
-    pairs = [(run.trial, of_seed[run.seed]) for run in runs if run.seed in of_seed]
-    if not pairs:
-        return {}
-    found = compare_over_seeds(results, pairs, split=_split(runs[0]))
+def _pairs(
+    runs: Mapping[Setting, Sequence[_Run]], setting: Setting, reference: Setting | None
+) -> list[tuple[_Run, _Run]]:
+    """Return the finished runs of a setting, each with the one that it is compared with."""
+    if setting == reference or (reference is None and setting.is_baseline):
+        return []
+    finished = [run for run in runs[setting] if run.finished]
+    if reference is not None:
+        of_seed = {run.seed: run for run in runs[reference] if run.finished}
+        return [(run, of_seed[run.seed]) for run in finished if run.seed in of_seed]
+    baselines = {
+        run.pair_key: run
+        for other, some in runs.items()
+        if other.is_baseline and other.sweep_id == setting.sweep_id
+        for run in some
+        if run.finished
+    }
+    return [(run, baselines[run.pair_key]) for run in finished if run.pair_key in baselines]
+
+
+def _difference(results: "Results", pairs: Sequence[tuple[_Run, _Run]]) -> dict[str, Any]:
+    trials = [(run.trial, other.trial) for run, other in pairs]
+    found = compare_over_seeds(results, trials, split=_split(pairs[0][0]))
     return {
         "paired_seeds": len(pairs),
         "difference": found.difference,

@@ -62,7 +62,7 @@ def churn_picture(
     for place, (axes, setting) in enumerate(zip(grid, shown, strict=False)):
         _draw(axes, panels[setting], kinds)
         most = max(row["trainings"] for row in panels[setting])
-        said = f"{figures.short(names[setting], 40)} ({figures.counted(most, 'seed')})"
+        said = f"{figures.short(names[setting], 32)} ({figures.counted(most, 'seed')})"
         axes.set_title(said, loc="left", fontsize=10)
         if place % columns == 0:
             axes.set_ylabel("churn")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.plots import figures
-from tuneprune.results.plots.resets import panel_title, reset_rows
+from tuneprune.results.plots.resets import averaged, panel_title, reset_rows
 from tuneprune.results.reader import Results
 from tuneprune.results.trainings import grouped
 
@@ -54,7 +54,9 @@ def reset_map(
     columns = min(3, len(shown))
     high = -(-len(shown) // columns)
     layers = max(len({row["layer"] for row in panels[key]}) for key in shown)
-    figure = figures.make_figure(max(7.2, 3.1 * columns + 0.9), 1.2 + high * (0.7 + 0.18 * layers))
+    figure = figures.make_figure(
+        max(7.2, 3.1 * columns + 0.9), max(3.4, 1.2 + high * (0.7 + 0.18 * layers))
+    )
     grid = figure.subplots(high, columns, squeeze=False).ravel()
     most = max(0.0, *(100 * row["increase"] for key in shown for row in panels[key])) or 1.0
     for axes, key in zip(grid, shown, strict=False):
@@ -68,7 +70,7 @@ def reset_map(
     _colour_bar(figure, list(grid[: len(shown)]), most)
     said = "drawn anew" if reset == "re_rand" else "set to what it began as"
     left_out = len(panels) - len(shown)
-    notes = ["a cell is the mean over seeds"]
+    notes = [f"a cell is the mean over {averaged(rows)}"]
     if left_out:
         notes.append(f"{figures.counted(left_out, 'more setting')} left out")
     title = f"How far word errors on {rows[0]['split']} rise once a layer is {said}, over training"
@@ -120,5 +122,5 @@ def _colour_bar(figure: "Figure", panels: Sequence["Axes"], most: float) -> None
 
     shades = ScalarMappable(norm=Normalize(0.0, most), cmap=figures.SCORES)
     bar = figure.colorbar(shades, ax=list(panels), shrink=0.8, aspect=30)
-    bar.set_label("increase of the word error rate (points)")
+    bar.set_label("increase (points)")
     bar.outline.set_visible(False)

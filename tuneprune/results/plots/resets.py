@@ -108,7 +108,12 @@ def panel_title(name: str, rows: Sequence[_Row], with_statistics: bool, *, both:
     most = max(row["trainings"] for row in rows)
     seeds = f" ({figures.counted(most, 'seed')})"
     kept = "" if with_statistics or not both else ", statistics kept"
-    return f"{figures.short(name, 40)}{kept}{seeds}"
+    return f"{figures.short(name, 32)}{kept}{seeds}"
+
+
+def averaged(rows: Sequence[_Row]) -> str:
+    """Return what a mean is over: one training has fresh draws alone."""
+    return "seeds" if any(row["trainings"] > 1 for row in rows) else "fresh draws"
 
 
 def _draw(axes: "Axes", rows: Sequence[_Row]) -> None:
@@ -137,7 +142,10 @@ def _layer(row: _Row) -> int:
 def _title(rows: Sequence[_Row], *, left_out: int) -> tuple[str, str]:
     step, split = common(rows, "step"), common(rows, "split")
     when = "the last checkpoint of each trial" if step is None else f"step {step:,}"
-    notes = ["a curve is the mean over seeds, its band their range"]
+    over = averaged(rows)
+    notes = [
+        f"a curve is the mean over {over}{', its band their range' if over == 'seeds' else ''}"
+    ]
     if left_out:
         notes.append(f"{figures.counted(left_out, 'more setting')} left out")
     return f"Errors on {split} after one layer was reset, at {when}", "; ".join(notes)
