@@ -122,7 +122,8 @@ def test_sums_and_means_differ_where_modules_have_groups_of_different_numbers(
     }
 
 
-def test_after_the_event_groups_are_joined_by_their_origin(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [10, 30])  # the best checkpoint may be of the event's own step
+def test_after_the_event_groups_are_joined_by_their_origin(tmp_path: Path, step: int) -> None:
     # At the event group 1 had been grown from group 0 before, and group 2 is dropped by it.
     names = [f"blocks.0.ff1.{index}" for index in range(4)]
     origins = dict(zip(names, (names[0], names[0], names[1], names[2]), strict=True))
@@ -131,8 +132,10 @@ def test_after_the_event_groups_are_joined_by_their_origin(tmp_path: Path) -> No
         add_trial(writer)
         add_scores(writer, scores, origins=origins)
         for index, (wer, origin) in enumerate(((0.4, 0), (0.8, 0), (0.5, 2))):
-            add_reset(writer, f"blocks.0.ff1.{index}", [wer], base=0.2, origin=names[origin])
-        add_reset(writer, "blocks.0.ff1.3", [0.9], base=0.2, origin=None)
+            add_reset(
+                writer, f"blocks.0.ff1.{index}", [wer], base=0.2, origin=names[origin], step=step
+            )
+        add_reset(writer, "blocks.0.ff1.3", [0.9], base=0.2, origin=None, step=step)
     row = chosen(open_results(tmp_path), kind=None, layer=None)[0]
     # Origin 0: mean score 0.3 and mean increase 0.4; origin 2: 0.5 and 0.3.
     assert (row["joined_by"], row["summary"], row["parts"]) == ("origin", "mean", 2)

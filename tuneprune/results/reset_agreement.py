@@ -48,11 +48,6 @@ _KEYS: Mapping[str, tuple[Callable[[Row], Hashable], Callable[[Row], Hashable]]]
     "module": (itemgetter("layer", "kind"), itemgetter("layer", "kind")),
     "block": (itemgetter("layer"), itemgetter("layer")),
 }
-_JOINED = {
-    ("group", True): "group",
-    ("group", False): "origin",
-    **{(scope, at_event): scope for scope in ("module", "block") for at_event in (True, False)},
-}
 _SUMMARIES = {
     "group": ("score",), "origin": ("mean",), "module": ("mean", "sum"), "block": ("mean", "sum"),
 }  # fmt: skip
@@ -76,9 +71,11 @@ def reset_agreement_of(
     be spared least. ``joined_by`` says how parts are told to be the same, ``summary`` what is taken
     of their scores:
 
-    - ``group``: at the step of the event, by name; the ``score`` itself.
-    - ``origin``: at a later step, where groups have other names: the ``mean`` score and the mean
-      increase over all groups that descend from one group of step 0.
+    - ``group``: at the step of the event, as the model was before it, by name; the ``score``
+      itself.
+    - ``origin``: after the event, which gives groups other names: the ``mean`` score and the mean
+      increase over all groups that descend from one group of step 0. So also at its very step, if
+      the checkpoint has the names that the event gave.
     - ``module`` and ``block``, of these scopes: the ``mean`` and the ``sum`` of the scores of all
       groups in it at the event.
 
@@ -131,8 +128,7 @@ def _compared(scores: Sequence[Row], resets: Sequence[Row]) -> Iterator[Row]:
         **{name: reset[name] for name in ("split", "reset", "with_statistics", "scope")},
         "reset_step": reset["step"],
     }
-    at_event = score["step"] == reset["step"]
-    joined_by = _JOINED[reset["scope"], at_event]
+    joined_by = _joined_by(scores, resets)
     for summary in _SUMMARIES[joined_by]:
         told = {**keys, "summary": summary, "joined_by": joined_by}
         pairs = _pairs(scores, resets, joined_by, summary)
@@ -141,6 +137,18 @@ def _compared(scores: Sequence[Row], resets: Sequence[Row]) -> Iterator[Row]:
             parts = grouped(pairs, lambda pair: pair[0][name])  # noqa: B023
             for value in sorted(parts):
                 yield {**told, name: value, **_correlated(parts[value])}
+
+
+def _joined_by(scores: Sequence[Row], resets: Sequence[Row]) -> str:
+    """Return by what parts are told to be the same; see ``reset_agreement_of``."""
+    if resets[0]["scope"] != "group":
+        return str(resets[0]["scope"])
+    origins = {row["group_id"]: row["origin"] for row in scores}
+    # The best checkpoint of a step is of after its event, one that was kept is of before.
+    as_before = all(
+        row["name"] in origins and row["origin"] in (None, origins[row["name"]]) for row in resets
+    )
+    return "group" if as_before and scores[0]["step"] == resets[0]["step"] else "origin"
 
 
 def _pairs(
