@@ -60,13 +60,7 @@ SETTINGS = pa.schema({**_NAMED, "trainings": _I64, "draws": _I64, **_MEASURED})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResetRows:
-    """Settled rows of some trials.
-
-    Args:
-        trials: of the trials table.
-        searched: names of the searched settings.
-        resets: of the table ``layer_resets``.
-    """
+    """Settled rows of ``trials`` and ``layer_resets``, and names of the searched settings."""
 
     trials: pa.Table
     searched: Sequence[str]
@@ -195,15 +189,12 @@ def _pooled(
     rows: Iterable[Row], settings: dict[TrialKey, Setting], *, last: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each part of the models of a setting, all trainings together."""
-    counted = [row for row in rows if (row["sweep_id"], row["trial_id"]) in settings]
     place = [name for name in (*_PLACE, "name") if not (last and name == "step")]
-    parts = grouped(
-        counted,
-        lambda row: (
-            settings[row["sweep_id"], row["trial_id"]], *(row[name] for name in place),
-        ),
-    )  # fmt: skip
-    for (setting, *_), trained in parts.items():
+    of_trial = [(settings.get((row["sweep_id"], row["trial_id"])), row) for row in rows]
+    counted = [(setting, row) for setting, row in of_trial if setting is not None]
+    parts = grouped(counted, lambda pair: (pair[0], *(pair[1][name] for name in place)))
+    for (setting, *_), pairs in parts.items():
+        trained = [row for _, row in pairs]
         low, high = mean_interval([row["increase"] for row in trained])
         bases = [row["base_wer"] for row in trained]
         yield {
@@ -238,8 +229,7 @@ def _in_order(place: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _by_increase(row: Row) -> tuple[Any, ...]:
-    layer = -1 if row["layer"] is None else row["layer"]
-    return row["increase"], layer, natural(row["name"])
+    return row["increase"], row["layer"] or 0, natural(row["name"])
 
 
 def _verdict(row: Row, threshold: float) -> str | None:
@@ -249,9 +239,9 @@ def _verdict(row: Row, threshold: float) -> str | None:
 
 
 def _trial_table(found: Sequence[Row], rows: ResetRows) -> pa.Table:
-    known = {(row["sweep_id"], row["trial_id"]): row for row in rows.trials.to_pylist()}
+    trials = rows.trials.to_pylist()
+    known = {(row["sweep_id"], row["trial_id"]): row["settings"] for row in trials}
     told = [
-        {**row, "settings": known.get((row["sweep_id"], row["trial_id"]), {}).get("settings", "{}")}
-        for row in found
+        {**row, "settings": known.get((row["sweep_id"], row["trial_id"]), "{}")} for row in found
     ]
     return setting_columns(told, TRIALS, rows.searched, ("sweep_id", "trial_id", "seed"))
