@@ -384,6 +384,13 @@ def _three_decimals(number: float) -> str:
     return f"{number:.3f}"
 
 
+def _bytes(number: float) -> str:
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f} B"
+
+
 def _count(number: float) -> str:
     return f"{number:,}"
 
@@ -409,6 +416,12 @@ _FORMATS: dict[str, _Format] = {
     **dict.fromkeys(("difference_low", "difference_high"), _points),
     "padding_fraction": percent,
     **dict.fromkeys(("density", "sparsity", "churn", "share", "other_share"), percent),
+    **dict.fromkeys(("base_wer", "lowest", "highest", "range", "wer_low", "wer_high"), percent),
+    **dict.fromkeys(("relative_increase", "dropped_share", "test_low", "test_high"), percent),
+    **dict.fromkeys(("increase", "increase_low", "increase_high"), _points),
+    **dict.fromkeys(("bytes_down", "bytes_up"), _bytes),
+    **dict.fromkeys(("distance", "initial_norm", "round_s", "client_s"), _four_digits),
+    "model_params": _count,
     "jaccard": _three_decimals,
     **dict.fromkeys(("blocks", "kept_blocks", "other_kept_blocks", "both"), _count),
     **dict.fromkeys(("weights", "kept_weights", "revived_blocks", "removed_blocks"), _count),

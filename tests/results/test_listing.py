@@ -46,7 +46,7 @@ def test_sweeps_that_can_not_be_read_are_named_beside_those_that_can(
     tmp_path: Path, trial_writer: WriteTrial
 ) -> None:
     trial_writer("t1", folder="fine")
-    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "6"})
+    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "7"})
     write_part(LocalFolder(tmp_path / "newer"), "parts/trials/a.arrow", newer)
     (tmp_path / "odd" / "parts").mkdir(parents=True)
     (tmp_path / "odd" / "parts" / "trials").write_text("no folder")
@@ -55,7 +55,7 @@ def test_sweeps_that_can_not_be_read_are_named_beside_those_that_can(
     fine, newest, odd, torn = list_sweeps(tmp_path).to_pylist()
     assert (fine["trials"], fine["problem"]) == (1, None)
     assert newest["trials"] is None
-    assert "newer than 5: update tuneprune" in newest["problem"]
+    assert "newer than 6: update tuneprune" in newest["problem"]
     assert odd["trials"] is None
     assert odd["problem"] == "parts/trials: can not be listed (Not a directory)"
     assert (torn["trials"], torn["problem"]) == (1, "parts/trials/zz.arrow: is empty")

@@ -98,9 +98,9 @@ def test_an_arrow_file_of_something_else_is_named(
 
 
 def test_a_newer_version_is_refused_with_what_to_do(sweep: Path) -> None:
-    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "6"})
+    newer = pa.table({"new": [1]}).replace_schema_metadata({"tuneprune_results_version": "7"})
     write_part(LocalFolder(sweep), "parts/trials/newer.arrow", newer)
-    with pytest.raises(ResultsError, match="version 6, newer than 5: update tuneprune"):
+    with pytest.raises(ResultsError, match="version 7, newer than 6: update tuneprune"):
         open_results(sweep)
 
 

@@ -4,10 +4,15 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from tuneprune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tuneprune.results.trainings import Steps
 
 Overrides = Annotated[
     list[str] | None,
@@ -43,6 +48,24 @@ Out = Annotated[
         metavar="FILE", help="Write a file (.txt, .md, .json, .csv, .parquet) instead of printing."
     ),
 ]
+
+
+Step = Annotated[
+    int | None,
+    typer.Option(min=0, help="At that step. Default: the last one of each trial"),
+]
+EveryStep = Annotated[bool, typer.Option("--every-step", help="At every step that there is.")]
+
+
+def chosen_steps(step: int | None, every: bool) -> "Steps":
+    """Return which steps are meant.
+
+    Raises:
+        ConfigError: both one and all of them.
+    """
+    if every and step is not None:
+        raise ConfigError("--step", step, "is one step; leave out --every-step")
+    return "every" if every else step
 
 
 def sweep_folder(sweep: str) -> str | Path:

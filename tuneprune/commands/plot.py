@@ -25,6 +25,10 @@ class PlotKind(StrEnum):
     masks = "masks"
     subnets = "subnets"
     sizes = "sizes"
+    resets = "resets"
+    reset_steps = "reset_steps"
+    churn = "churn"
+    rounds = "rounds"
     surface = "surface"
     scorers = "scorers"
     pareto = "pareto"
@@ -45,7 +49,8 @@ _Kind = Annotated[PlotKind, typer.Argument(help="What to draw; `all` draws what 
 _Sweeps = Annotated[
     list[str],
     typer.Argument(
-        help="Folder of a sweep, its name, or its URI; of sizes, also several.",
+        help="Folder of a sweep, its name, or its URI; of sizes, resets, reset_steps, churn and "
+        "rounds, also several.",
         metavar="SWEEP...",
     ),
 ]
@@ -68,7 +73,11 @@ _Metric = Annotated[
     ),
 ]
 _Split = Annotated[
-    str | None, typer.Option(help="Of curves: whose error rate. Default: the dev split's")
+    str | None,
+    typer.Option(
+        help="Of curves, rounds: whose error rate. Default: the dev split's. "
+        "Of resets, reset_steps. Default: the one that was recognised"
+    ),
 ]
 _X = Annotated[
     str | None,
@@ -90,7 +99,11 @@ _Scorer = Annotated[
 ]
 _Step = Annotated[
     int | None,
-    typer.Option(min=0, help="Of masks, subnets: as they stood after it. Default: the end"),
+    typer.Option(
+        min=0,
+        help="Of masks, subnets: as they stood after it. Default: the end. "
+        "Of resets, churn. Default: the last one of each trial",
+    ),
 ]
 _Unit = Annotated[Unit | None, typer.Option(help="Of allocation, evolution. Default: groups")]
 

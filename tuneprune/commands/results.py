@@ -13,6 +13,8 @@ from tuneprune.commands.languages import languages
 from tuneprune.commands.masks import masks
 from tuneprune.commands.options import FOR_PEOPLE, Format, Out, Sweep, sweep_folder, warn, width
 from tuneprune.commands.printing import printed
+from tuneprune.commands.resets import churn, reset_agreement, resets
+from tuneprune.commands.rounds import clients, rounds
 from tuneprune.commands.subnets import subnets as list_subnets
 
 app = typer.Typer(help="Look at what sweeps have found.", no_args_is_help=True)
@@ -258,6 +260,11 @@ for command in (
     queries.allocation,
     masks,
     list_subnets,
+    resets,
+    reset_agreement,
+    churn,
+    rounds,
+    clients,
     languages,
     queries.utterances,
     keeping.export,

@@ -5,6 +5,7 @@ from tuneprune.results.compaction import compact
 from tuneprune.results.compare import compare_trials
 from tuneprune.results.export import EXPORTED, export_sweep
 from tuneprune.results.languages import language_rates
+from tuneprune.results.layer_ranking import layer_ranking
 from tuneprune.results.listing import list_sweeps
 from tuneprune.results.neighbours import export_runs
 from tuneprune.results.plots import (
@@ -37,6 +38,7 @@ __all__ = [
     "export_runs",
     "export_sweep",
     "language_rates",
+    "layer_ranking",
     "list_sweeps",
     "open_results",
     "paired_bootstrap",

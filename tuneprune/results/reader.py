@@ -8,13 +8,14 @@ import difflib
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
+from tuneprune.results.churn import ChurnView, churn_table
 from tuneprune.results.compare import Block, comparison_table
 from tuneprune.results.folders import Folder, folder_at, place_of
 from tuneprune.results.learning import learning_curves_of
@@ -22,10 +23,15 @@ from tuneprune.results.masks import MaskView, mask_table
 from tuneprune.results.networks import of_network, of_subnets, trial_of, whole_model
 from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
+from tuneprune.results.reset_agreement import AgreementView, reset_agreement_of
+from tuneprune.results.resets import THRESHOLD, ResetChoice, ResetRows, ResetView, reset_table
+from tuneprune.results.round_settings import round_settings
+from tuneprune.results.rounds import ClientView, RoundView, client_table, round_table
 from tuneprune.results.schema import TABLES
 from tuneprune.results.settings import configured_values, searched_names, with_settings
 from tuneprune.results.settle import settle
 from tuneprune.results.subnets import SubnetRows, SubnetView, subnet_table
+from tuneprune.results.trainings import Steps
 
 
 class Results:
@@ -231,6 +237,90 @@ class Results:
             adaptations=self.adaptations(trial),
         )
         return subnet_table(rows, by=by, step=step)
+
+    def resets(
+        self,
+        trial: str | None = None,
+        *,
+        by: ResetView = "setting",
+        step: Steps = None,
+        split: str | None = None,
+        scope: str | None = None,
+        reset: str | None = None,
+        threshold: float = THRESHOLD,
+    ) -> pa.Table:
+        """Return what it does to the errors of models that parts of them are reset.
+
+        Args:
+            trial: the trial; all of them if None.
+            by: what a row is; see ``resets.reset_table``.
+            step: of the checkpoints; ``every`` step; or None, the last one of each trial.
+            split: what was recognised.
+            scope: what was reset at once: a ``block``, a ``module``, a ``group`` or the ``model``.
+            reset: what to: ``re_init`` or ``re_rand``; ``nothing`` is the model as it was trained.
+            threshold: the increase, as a share of the WER as trained, up to which a part is called
+                ambient.
+        """
+        rows = ResetRows(
+            trials=self.table("trials"),
+            searched=self.searched(),
+            resets=self._rows_of("layer_resets", trial),
+        )
+        choice = ResetChoice(step=step, split=split, scope=scope, reset=reset)
+        return reset_table(rows, choice, by=by, threshold=threshold)
+
+    def reset_agreement(
+        self,
+        trial: str | None = None,
+        *,
+        by: AgreementView | None = None,
+        step: Steps = "every",
+    ) -> pa.Table:
+        """Return how well importance scores foresee resets; see ``reset_agreement_of``."""
+        resets = self._rows_of("layer_resets", trial)
+        return reset_agreement_of(self.groups(trial), resets, by=by, step=step)
+
+    def churn(
+        self, trial: str | None = None, *, by: ChurnView = "module", step: Steps = None
+    ) -> pa.Table:
+        """Return how far training has moved weights, of one trial or of all.
+
+        Args:
+            trial: the trial; all of them if None.
+            by: what a row is; see ``churn.churn_table``.
+            step: finished optimizer steps; ``every`` step; or None, the last one of each trial.
+        """
+        rows = self._rows_of("churn", trial)
+        return churn_table(rows, self.table("trials"), self.searched(), by=by, step=step)
+
+    def rounds(
+        self, trial: str | None = None, *, by: RoundView = "round", against: str | None = None
+    ) -> pa.Table:
+        """Return rounds of federated training, or what they came to for each setting.
+
+        Args:
+            trial: of rounds: the trial; all of them if None.
+            by: a row a ``round`` (``rounds.round_table``), or a ``setting``, all of its rounds and
+                seeds together (``round_settings.round_settings``).
+            against: of settings: a trial of the one to compare with; the baselines if None.
+
+        Raises:
+            ResultsError: another ``by``, or an argument that is of the other one.
+        """
+        if by not in get_args(RoundView):
+            raise ResultsError("by", by, f"must be one of {', '.join(get_args(RoundView))}")
+        if by == "setting":
+            if trial is not None:
+                raise ResultsError("trial", trial, "is of --by round alone")
+            return round_settings(self, against=against)
+        if against is not None:
+            raise ResultsError("against", against, "is of --by setting alone")
+        rows, evaluations = self._rows_of("rounds", trial), self.evaluations(trial)
+        return round_table(rows, evaluations, self.table("trials"), self.searched())
+
+    def clients(self, trial: str | None = None, *, by: ClientView = "row") -> pa.Table:
+        """Return what clients did in the rounds, of one trial or of all; see ``client_table``."""
+        return client_table(self._rows_of("clients", trial), by=by)
 
     def utterances(self, trial: str, split: str, step: int | None = None) -> pa.Table:
         """Return what was recognised in every utterance of a split.

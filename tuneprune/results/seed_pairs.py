@@ -1,6 +1,7 @@
 """Compare two settings over several seeds at once, by what both recognised with each of them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +9,13 @@ import pyarrow as pa
 from tuneprune.errors import ResultsError
 from tuneprune.results.bootstrap import Comparison, paired_bootstrap
 from tuneprune.results.compare import check_same_utterances, usual_block, word_errors
-from tuneprune.results.reader import Results
+
+if TYPE_CHECKING:  # which has answers that are made of this
+    from tuneprune.results.reader import Results
 
 
 def compare_over_seeds(
-    results: Results,
+    results: "Results",
     pairs: Sequence[tuple[str, str]],
     *,
     split: str,

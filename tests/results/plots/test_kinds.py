@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reset_rows import write_churn, write_resets, write_rounds
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.plots import (
@@ -34,6 +35,13 @@ def test_each_kind_is_written_as_png_and_svg_the_same_each_time(
         mask_writer("t1")
     if kind in ("subnets", "sizes"):
         supernet_writer("t5")
+    if kind in ("resets", "reset_steps"):
+        for step in (10, 30):
+            write_resets(tmp_path, "t6", [[0.5], [0.3]], step=step)
+    if kind == "churn":
+        write_churn(tmp_path, "t6", {"conv": [1, 2], "mhsa": [2, 1]})
+    if kind == "rounds":
+        write_rounds(tmp_path, "t6")
     written = []
     for number in range(2):
         drawing = draw_plot(kind, sweep, {}, find_importance=find_importance)
@@ -101,6 +109,11 @@ def refuse(results: Results, metric: str) -> Importance:
         ("history", {"metric": "test_cer"}, "no trial has a number for it"),
         ("subnets", {}, "trials = 5: have none that has finished with subnets; name a trial"),
         ("subnets", {"trial": "t1"}, "trial = 't1': has no subnets, so there is nothing to draw"),
+        ("resets", {}, "resets = 0: no layer was reset; run `tuneprune analyze ambient` first"),
+        ("reset_steps", {}, "resets = 0: no layer was reset"),
+        ("reset_steps", {"step": 7}, "has no meaning for reset_steps, which takes --split"),
+        ("churn", {}, "churn = 0: none was recorded; say training.churn_at, or run"),
+        ("rounds", {}, "rounds = 0: no round of federated training was evaluated"),
         ("sizes", {}, "sweep = 's': has no finished trial with subnets and params"),
         ("sizes", {"metric": "dev_language_wer"}, "metric = 'dev_language_wer': must be one of"),
         ("sizes", {"x": "seed"}, "x = 'seed': must be one of params, multiply_adds_per_s"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.folders import place_of
+from tuneprune.results.plots.churn import churn_picture
 from tuneprune.results.plots.comparison import setting_comparison
 from tuneprune.results.plots.curves import learning_curves
 from tuneprune.results.plots.evolution import allocation_evolution
@@ -18,6 +19,9 @@ from tuneprune.results.plots.importance import Importance, importance_bars
 from tuneprune.results.plots.masks import mask_picture
 from tuneprune.results.plots.measures import best_adapted
 from tuneprune.results.plots.panels import allocation_panels
+from tuneprune.results.plots.reset_steps import reset_map
+from tuneprune.results.plots.resets import reset_picture
+from tuneprune.results.plots.rounds import round_picture
 from tuneprune.results.plots.scores import score_map
 from tuneprune.results.plots.sizes import size_picture
 from tuneprune.results.plots.stages import stage_tree
@@ -70,6 +74,10 @@ KINDS: dict[str, Kind] = {
     "masks": Kind(draw=mask_picture, options=("trial", "step"), of_trial=True),
     "subnets": Kind(draw=subnet_picture, options=("trial", "step")),
     "sizes": Kind(draw=size_picture, options=("x", "metric"), of_several=True),
+    "resets": Kind(draw=reset_picture, options=("step", "split"), of_several=True),
+    "reset_steps": Kind(draw=reset_map, options=("split",), of_several=True),
+    "churn": Kind(draw=churn_picture, options=("step",), of_several=True),
+    "rounds": Kind(draw=round_picture, options=("split",), of_several=True),
     "surface": Kind(draw=setting_surface, options=("x", "y", "metric")),
     "scorers": Kind(draw=setting_comparison, options=("by",)),
     "pareto": Kind(draw=pareto_picture, options=("x", "metric")),

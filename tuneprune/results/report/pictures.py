@@ -24,6 +24,10 @@ HEADINGS = {
     "masks": "Masks, what languages share, and what events changed",
     "subnets": "Modules that subnets keep",
     "sizes": "Error rate against size, supernets with their subnets",
+    "resets": "Errors after each layer was reset",
+    "reset_steps": "What resets cost over training",
+    "churn": "How far training has moved each layer",
+    "rounds": "Rounds of federated training",
     "surface": "Two settings together",
     "scorers": "Settings with their intervals",
     "pareto": "Error rate against size",
@@ -41,6 +45,12 @@ _CAPTIONS = {
     "subnets": "A cell is a module of a trial, or of the seeds of a setting; dark is what the "
     "smallest subnet keeps.",
     "sizes": "A line joins a whole model and its subnets; bars are 95 % intervals by bootstrap.",
+    "resets": "A curve is the mean over the seeds of a setting, its band their range; the dotted "
+    "line is the model as it was trained.",
+    "reset_steps": "A cell is a layer at a checkpoint: what its reset adds to the word error rate.",
+    "churn": "A line is a kind of module: the mean over the seeds of a setting, in a band of their "
+    "range.",
+    "rounds": "A curve is the mean over the seeds of a setting, its band their range.",
     "surface": "Trials where two searched settings put them; colour is the error rate.",
     "scorers": "Seeds of a setting are pooled. An interval of the difference that holds 0 shows no "
     "difference.",

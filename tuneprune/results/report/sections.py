@@ -18,6 +18,7 @@ from tuneprune.results.report.wording import counted, duration, moment
 from tuneprune.results.significance_columns import significance_columns, significance_notes
 
 _ELSEWHERE = ("masks", "subnets", "sizes", "stages")  # pictures that have sections of their own
+_IF_DRAWN = ("resets", "reset_steps", "churn", "rounds")  # most sweeps study nothing of it
 _WIDE = 10_000  # columns of text; a page folds by itself
 
 
@@ -138,7 +139,7 @@ def _pictures(pictures: Mapping[str, Html | str]) -> Html:
     left_out = [
         tag("li", f"{HEADINGS[kind]}: {line}")
         for kind, line in pictures.items()
-        if not isinstance(line, Html) and kind not in _ELSEWHERE
+        if not isinstance(line, Html) and kind not in (*_ELSEWHERE, *_IF_DRAWN)
     ]
     if left_out:
         drawn.append(tag("p", "There is no picture of:"))
