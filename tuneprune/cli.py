@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, doctor, plot, report, results, runs, supernet
+from tuneprune.commands import (
+    analyze,
+    checkpoints,
+    corpus,
+    doctor,
+    plot,
+    report,
+    results,
+    runs,
+    supernet,
+)
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -26,6 +36,7 @@ for command in (
     checkpoints.export,
 ):
     app.command()(command)
+app.add_typer(analyze.app, name="analyze")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(results.app, name="results")
 

@@ -208,8 +208,7 @@ def test_order_and_company_do_not_matter(finished: Finished) -> None:
     def shuffled(work: Callable[..., Any], given: Any) -> Iterable[Any]:
         jobs.extend(given)
         order = random.Random(1).sample(range(len(given)), len(given))
-        made = {place: work(given[place]) for place in order}
-        return iter([made[place] for place in range(len(given))])
+        return ((place, work(given[place])) for place in order)
 
     measure_resets(results, EVERYTHING, run=shuffled)  # type: ignore[arg-type]
     by_name = {(row["reset"], row["draw"], row["name"]): row for row in rows_of(results)}
@@ -225,7 +224,7 @@ def test_a_study_that_was_cut_off_goes_on(finished: Finished) -> None:
     results = finished("plain")
 
     def killed(work: Callable[..., Any], jobs: Any) -> Iterable[Any]:
-        yield work(jobs[0])
+        yield 0, work(jobs[0])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

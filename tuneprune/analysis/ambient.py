@@ -25,7 +25,7 @@ from tuneprune.analysis.runs import (
 )
 from tuneprune.analysis.targets import MODEL, Scope, Target, reset_params, targets_of
 from tuneprune.data.corpus import Split
-from tuneprune.errors import ConfigError
+from tuneprune.errors import ConfigError, ResourceError
 from tuneprune.results.bootstrap import draw_rates
 from tuneprune.results.compare import usual_block
 from tuneprune.results.reader import Results
@@ -35,6 +35,7 @@ from tuneprune.training.evaluate import Evaluation, Evaluator
 from tuneprune.training.initial_masks import masking_in
 from tuneprune.training.prepare import prepare
 from tuneprune.training.recogniser import ungated_model
+from tuneprune.training.tasks import Failure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +47,7 @@ class ResetStudy:
         scopes: what is reset at once.
         draws: fresh draws of ``re_rand``.
         checkpoints: which of a run: its best one, its last, those that it has kept for good.
+        steps: of these, only those after so many steps; None: all of them.
         split: what is recognised: ``dev`` or ``test`` of the run.
         with_statistics: running statistics of batch norm are reset, too.
     """
@@ -54,6 +56,7 @@ class ResetStudy:
     scopes: tuple[Scope, ...] = ("block",)
     draws: int = 3
     checkpoints: tuple[CheckpointChoice, ...] = ("best",)
+    steps: tuple[int, ...] | None = None
     split: Literal["dev", "test"] = "test"
     with_statistics: bool = True
 
@@ -81,15 +84,18 @@ class ResetJob:
     with_statistics: bool
 
 
-Runner = Callable[[Callable[[ResetJob], list[Row]], Sequence[ResetJob]], Iterator[list[Row]]]
-"""Runs a function over jobs, one after the other or at once; yields what comes of them in order."""
+RunJobs = Callable[
+    [Callable[[ResetJob], list[Row]], Sequence[ResetJob]],
+    Iterator[tuple[int, list[Row] | Failure]],
+]
+"""Runs a function over jobs wherever; yields the place of each as it ends, and what came of it."""
 
 
 def run_here(
     work: Callable[[ResetJob], list[Row]], jobs: Sequence[ResetJob]
-) -> Iterator[list[Row]]:
-    """Run jobs one after the other in this process."""
-    return map(work, jobs)
+) -> Iterator[tuple[int, list[Row] | Failure]]:
+    """Run jobs one after the other in this process; what one raises ends it."""
+    return ((place, work(job)) for place, job in enumerate(jobs))
 
 
 def measure_resets(
@@ -97,7 +103,7 @@ def measure_resets(
     study: ResetStudy,
     *,
     trials: Sequence[str] | None = None,
-    run: Runner = run_here,
+    run: RunJobs = run_here,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Measure resets of finished trials; keep them as rows of ``layer_resets`` of the sweep.
@@ -118,6 +124,7 @@ def measure_resets(
         ResultsError: there is no such trial, or it has not finished.
         CheckpointError: a checkpoint is not there or can not be read.
         ConfigError: a model has no blocks, or ``draws`` is below 1.
+        ResourceError: a job has failed in another process.
     """
     if study.draws < 1:
         raise ConfigError("draws", study.draws, "must be at least 1")
@@ -126,11 +133,13 @@ def measure_resets(
     writers = {row["trial_id"]: writer_of(results, row) for row in chosen}
     total, done = sum(len(job.targets) for job in jobs), 0
     progress(done, total)
-    for job, rows in zip(jobs, run(measure, jobs), strict=True):
-        writer = writers[job.trial]
-        for found in rows:
-            writer.add("layer_resets", **found)
-        writer.flush()
+    for place, found in run(measure, jobs):
+        job = jobs[place]
+        if isinstance(found, Failure):
+            raise ResourceError("resets", job.trial, f"could not be measured: {found.reason}")
+        for row in found:
+            writers[job.trial].add("layer_resets", **row)
+        writers[job.trial].flush()
         done += len(job.targets)
         progress(done, total)
     return done
@@ -212,7 +221,7 @@ def _rates(found: Sequence[Evaluation], split: Split) -> Iterator[Row]:
 
 def _jobs_of(results: Results, trial: Row, study: ResetStudy) -> Iterator[ResetJob]:
     there = _measured(results, trial)
-    for path in checkpoints_of(results.path, trial, study.checkpoints):
+    for path in checkpoints_of(results.path, trial, study.checkpoints, study.steps):
         held = read_checkpoint(path)
         model = ungated_model(held)
         modules = model.prunable_modules()

@@ -31,11 +31,22 @@ def finished_trials(results: Results, trials: Sequence[str] | None) -> list[Row]
     return [rows[name] for name in dict.fromkeys(trials or finished)]
 
 
-def checkpoints_of(sweep: Path, trial: Row, choices: Iterable[CheckpointChoice]) -> list[Path]:
+def checkpoints_of(
+    sweep: Path,
+    trial: Row,
+    choices: Iterable[CheckpointChoice],
+    steps: Sequence[int] | None = None,
+) -> list[Path]:
     """Return the chosen checkpoints of a trial by step, each step once.
 
+    Args:
+        sweep: folder of the sweep.
+        trial: its row.
+        choices: of its checkpoints; at a step of several, the one that is named first.
+        steps: only those after so many steps; None: all of them.
+
     Raises:
-        ResultsError: one of the choices finds none.
+        ResultsError: one of the choices finds none, or there is none at one of the steps.
         CheckpointError: one can not be read.
     """
     folder = sweep / "checkpoints" / trial["trial_id"]
@@ -48,7 +59,11 @@ def checkpoints_of(sweep: Path, trial: Row, choices: Iterable[CheckpointChoice])
             raise ResultsError("checkpoint", name, f"is not in {folder}; {hint}")
         for path in paths:
             found.setdefault(read_checkpoint(path).step, path)
-    return [found[step] for step in sorted(found)]
+    for step in steps or ():
+        if step not in found:
+            there = ", ".join(map(str, sorted(found)))
+            raise ResultsError("step", step, f"must be one of {trial['trial_id']}: {there}")
+    return [found[step] for step in sorted(found if steps is None else set(steps))]
 
 
 def writer_of(results: Results, trial: Row) -> TableWriter:
