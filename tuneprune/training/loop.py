@@ -102,7 +102,7 @@ class TrainingLoop:
         self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
         self.total_steps = self.batches.total_steps
-        self.model = _initial_model(config, prepared, start).to(context.device)
+        self.model = initial_model(config, prepared, start).to(context.device)
         prepare_model(config.adaptation, self.model, total_steps=self.total_steps, seed=config.seed)
         self.optimizer = build_optimizer(self.model, config.optim)
         self.hook = build_hook(
@@ -386,7 +386,8 @@ class TrainingLoop:
         self.unrecovered_events = start.progress["unrecovered_events"]
 
 
-def _initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> SpeechModel:
+def initial_model(config: RunConfig, prepared: Prepared, start: Checkpoint | None) -> SpeechModel:
+    """Return the model that a run goes on with: as resumed, as started from, or as drawn."""
     if start is not None:
         return load_model_tensors(start)
     started = start_model(config)
