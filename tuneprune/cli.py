@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from tuneprune.commands import checkpoints, corpus, doctor, plot, report, results, runs, supernet
+from tuneprune.commands import (
+    checkpoints,
+    corpus,
+    doctor,
+    federated,
+    plot,
+    report,
+    results,
+    runs,
+    supernet,
+)
 from tuneprune.errors import Interrupted, TunepruneError
 
 app = typer.Typer(
@@ -17,6 +27,7 @@ for command in (
     runs.describe,
     runs.train,
     runs.sweep,
+    federated.federated,
     doctor.doctor,
     plot.plot,
     report.report,
