@@ -81,6 +81,19 @@ class Spoiled:
         return update
 
 
+def write_resets(folder: Path, increases: dict[str, list[float]]) -> None:
+    """Write resets of one draw for each layer and trial."""
+    for trial, by_layer in increases.items():
+        with TableWriter(folder, sweep_id="s", trial_id=trial, attempt=0, seed=1) as writer:
+            for layer, increase in enumerate(by_layer):
+                writer.add(
+                    "layer_resets", step=10, split="dev", reset="re_rand", scope="block",
+                    name=f"blocks.{layer}", draw=0, with_statistics=True, layer=layer, params=1,
+                    wer=0.1 + increase, wer_low=0.0, wer_high=1.0, cer=0.1, increase=increase,
+                    increase_low=0.0, increase_high=1.0, num_ref_words=10,
+                )  # fmt: skip
+
+
 def square_or_die(number: int) -> int:
     """Return the square of a number; raise at 3, and kill the process at 5."""
     if number == 3:

@@ -218,7 +218,7 @@ def _outcome(sent: _Sent, result: ClientUpdate | Failure, *, whole_params: int) 
 def _why_not(result: ClientUpdate, norm: float) -> str | None:
     if not math.isfinite(result.loss):
         return f"its loss was not finite at local step {result.local_steps}"
-    return None if math.isfinite(norm) else "its update is not finite"
+    return None if math.isfinite(norm) else "the norm of its update is not finite"
 
 
 def _num_params(tensors: Mapping[str, Tensor]) -> int:

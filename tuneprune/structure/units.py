@@ -62,28 +62,20 @@ def units_of(module: PrunableModule, *, whole_groups: bool) -> ModuleUnits:
         StructureError: slices of one group do not divide into as many units, or one tensor is
             divided along two dimensions.
     """
-    by_group = [_by_tensor(group.slices) for group in module.groups]
-    units = [1 if whole_groups else _units_in(parts) for parts in by_group]
+    groups = [_by_tensor(group.slices) for group in module.groups]
+    counts = [1 if whole_groups else _units_in(parts) for parts in groups]
     outgoing = {part.parameter for group in module.groups for part in group.outgoing}
     cuts = tuple(
         UnitCut(
             parameter=name,
-            dim=first[name][0].dim,
-            sections=tuple(
-                tuple(
-                    unit
-                    for parts, count in zip(by_group, units, strict=True)
-                    for unit in _divided(parts[name][section], count)
-                )
-                for section in range(len(first[name]))
-            ),
+            dim=groups[0][name][0].dim,
+            sections=_sections([parts[name] for parts in groups], counts),
             is_outgoing=name in outgoing,
         )
-        for first in by_group[:1]
-        for name in first
+        for name in (groups[0] if groups else ())
     )
     return ModuleUnits(
-        module=module.name, layer=module.layer, kind=module.kind, count=sum(units), cuts=cuts
+        module=module.name, layer=module.layer, kind=module.kind, count=sum(counts), cuts=cuts
     )
 
 
@@ -185,6 +177,20 @@ def _units_in(parts: Mapping[str, Sequence[TensorSlice]]) -> int:
             remedy = f"must be a multiple of {units}, the units of another tensor of the group"
             raise StructureError(f"slices of {next(iter(parts))}", width, remedy)
     return units
+
+
+def _sections(
+    groups: Sequence[Sequence[TensorSlice]], counts: Sequence[int]
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Return for each section of a tensor the positions of each unit, group after group."""
+    return tuple(
+        tuple(
+            unit
+            for part, count in zip(section, counts, strict=True)
+            for unit in _divided(part, count)
+        )
+        for section in zip(*groups, strict=True)
+    )
 
 
 def _divided(part: TensorSlice, count: int) -> list[tuple[int, ...]]:

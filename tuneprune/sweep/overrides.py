@@ -13,8 +13,9 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
     """Return the settings of a space with one ``a.b=value`` applied.
 
     ``search.`` changes the search itself. A searched field is narrowed to the one value. A field
-    of ``adaptation`` or ``federated.dropout``, which the baseline does without, holds for all trials. Every other field is
-    the base's, so the baseline's and the trials'. A field that was tied no longer is.
+    of ``adaptation`` or ``federated.dropout``, which the baseline does without, holds for all
+    trials. Every other field is the base's, so the baseline's and the trials'. A field that was
+    tied no longer is.
 
     Raises:
         ConfigError: no ``=``, a path with an empty part, or a value that is not YAML.
