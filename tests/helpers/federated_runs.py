@@ -1,7 +1,7 @@
 """Federated runs on the tone corpus, and clients that fail on purpose, here or in a process."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,17 +94,28 @@ def write_resets(folder: Path, increases: dict[str, list[float]]) -> None:
                 )  # fmt: skip
 
 
-def square_or_die(number: int) -> int:
-    """Return the square of a number; raise at 3, and kill the process at 5."""
-    if number == 3:
-        raise ValueError("three\nis wrong")
-    if number == 5:
-        os._exit(1)
-    return number * number
+def square_or_die() -> Callable[[int], int]:
+    """Return what squares a number, raises at 3, and kills its process at 5.
+
+    A function within one, so that it travels to processes that can not import this module.
+    """
+
+    def run(number: int) -> int:
+        if number == 3:
+            raise ValueError("three\nis wrong")
+        if number == 5:
+            os._exit(1)
+        return number * number
+
+    return run
 
 
-def train_or_die(task: ClientTask) -> ClientUpdate:
-    """Do what `train_client` does, but kill the process of one client."""
-    if task.name.endswith("0.1"):
-        os._exit(1)
-    return train_client(task)
+def train_or_die() -> Callable[[ClientTask], ClientUpdate]:
+    """Return what does the same as `train_client`, but kills the process of one client."""
+
+    def run(task: ClientTask) -> ClientUpdate:
+        if task.name == "speaker-train-0.1":
+            os._exit(1)
+        return train_client(task)
+
+    return run
