@@ -8,7 +8,9 @@ from rich.console import Console
 
 from tuneprune.config import TextConfig, build_config
 from tuneprune.data.text import build_labels
+from tuneprune.federated.dropout import layer_rates
 from tuneprune.models.describe import describe_model
+from tuneprune.structure.units import num_dropped
 from tuneprune.sweep.dry_run import dry_run
 from tuneprune.sweep.dry_run_screen import render_dry_run
 from tuneprune.sweep.grid import grid_combinations
@@ -19,7 +21,12 @@ from tuneprune.yaml_files import read_settings
 FOLDER = Path(__file__).resolve().parents[1] / "search_spaces"
 FILES = sorted(FOLDER.glob("*.yaml"))
 # Runs of their own: they have no search.
-RUNS = ("an4_baseline.yaml", "an4_six_blocks.yaml", "four_languages_dense.yaml")
+RUNS = (
+    "ambient_an4_8khz.yaml",
+    "an4_baseline.yaml",
+    "an4_six_blocks.yaml",
+    "four_languages_dense.yaml",
+)
 SPACES = [path for path in FILES if path.name not in RUNS]
 SLOW = (  # up to 13,896 groups
     "dmao_ablation_granularity.yaml",
@@ -180,3 +187,32 @@ def test_the_study_of_several_objectives_is_on_the_model_and_the_training_of_the
     assert space.base == load_space(FOLDER / "dmao_an4.yaml").base
     assert space.search.trials % space.search.sampler.population == 0
     assert space.num_runs == 21, "as its comment says"
+
+
+def test_the_federated_study_begins_with_the_model_and_the_input_of_its_source():
+    space = load_space(FOLDER / "federated_dropout_an4.yaml")
+    source = build_config(read_settings(FOLDER / "ambient_an4_8khz.yaml")["base"])
+    assert space.base.model == source.model
+    of_input = {
+        "sample_rate_hz",
+        "num_bins",
+        "min_hz",
+        "max_hz",
+        "window_ms",
+        "hop_ms",
+        "normalise",
+    }
+    ours, theirs = (one.features.model_dump(include=of_input) for one in (space.base, source))
+    assert ours == theirs
+    assert (space.num_runs, len(space.baselines)) == (12, 3)
+
+
+def test_the_federated_study_drops_the_same_number_of_units_whatever_its_aim():
+    space = load_space(FOLDER / "federated_dropout_an4.yaml")
+    model = space.base.model
+    counts = {}
+    for values in grid_combinations(space.search.space):
+        dropout = build_trial_config(space, values).federated.dropout
+        rates = layer_rates(dropout, range(6), model.num_blocks)
+        counts[dropout.aim] = sum(num_dropped(rate, model.ffn_width) for rate in rates.values())
+    assert counts == {"ambient": 536, "critical": 536, "flat": 540}, "as its comment says"

@@ -127,8 +127,8 @@ def analyze_churn(
     from tuneprune.results import open_results
 
     results = open_results(sweep_folder(sweep))
-    roles = tuple(one.value for one in checkpoint or [Role.best])
-    measured = measure_churn(results, trials=trials, checkpoints=roles)
+    roles = checkpoint or [Role.best]
+    measured = measure_churn(results, trials=trials, checkpoints=[one.value for one in roles])
     print(f"{measured} checkpoints measured\n", file=sys.stderr)
     churn(sweep, every_step=Role.kept in (checkpoint or ()))
 

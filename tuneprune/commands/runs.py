@@ -57,6 +57,9 @@ def train(
 
     changes = [*(overrides or ()), *([f"training.workers={workers}"] if workers else [])]
     run = build_config(read_run_settings(config, changes))
+    if run.federated is not None:
+        remedy = "is for `tuneprune federated`; start that, or leave it out"
+        raise ConfigError("federated", "given", remedy)
     folder = out or Path("results") / config.stem
     summary = train_single(run, name=config.stem, out=folder, restart=restart, resume=resume)
     print_run(summary, folder, Console(width=width()))

@@ -15,6 +15,7 @@ from tuneprune.config.adaptation import (
 from tuneprune.config.adaptive_mask import TO_CHANGE, AdaptiveMaskConfig, SparsityScheduleConfig
 from tuneprune.config.corpus import CorpusConfig, SynthesisConfig
 from tuneprune.config.features import FeaturesConfig, SpecAugmentConfig, TextConfig
+from tuneprune.config.federated import FederatedConfig, FederatedDropoutConfig
 from tuneprune.config.model import FrontendConfig, ModelConfig, ModuleKind
 from tuneprune.config.overrides import with_overrides, with_value
 from tuneprune.config.run import RunConfig, build_config, read_run_settings
@@ -35,6 +36,8 @@ __all__ = [
     "CorpusConfig",
     "EmformerConfig",
     "FeaturesConfig",
+    "FederatedConfig",
+    "FederatedDropoutConfig",
     "FrontendConfig",
     "GrowDropConfig",
     "ModelConfig",

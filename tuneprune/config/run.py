@@ -13,6 +13,7 @@ from tuneprune.config.adaptation import Adaptation, NoAdaptation
 from tuneprune.config.adaptive_mask import AdaptiveMaskConfig
 from tuneprune.config.corpus import CorpusConfig
 from tuneprune.config.features import FeaturesConfig, TextConfig
+from tuneprune.config.federated import FederatedConfig, check_federated
 from tuneprune.config.model import ModelConfig
 from tuneprune.config.overrides import with_overrides
 from tuneprune.config.settings import Settings
@@ -33,6 +34,7 @@ class RunConfig(Settings):
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
     adaptation: Adaptation = NoAdaptation()
+    federated: FederatedConfig | None = None
     seed: int = Field(1, ge=0, lt=2**31)
 
     def fingerprint(self) -> str:
@@ -74,6 +76,14 @@ def build_config(settings: Mapping[str, Any]) -> RunConfig:
         raise ConfigError("model.conv_norm", "batch", remedy)
     if isinstance(adaptation, SupernetConfig):
         _check_supernet(config.model)
+    if config.federated is not None:
+        check_federated(
+            config.federated,
+            model=config.model,
+            optim=config.optim,
+            training=config.training,
+            method=adaptation.method,
+        )
     return config
 
 

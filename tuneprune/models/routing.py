@@ -28,7 +28,7 @@ def contribution(
         gate_G: of its groups, as the module takes it.
         use: what the network makes of it.
     """
-    if not use.runs or not module.num_groups:
+    if not use.runs or not module.width():
         return None
     if use.probes:
         assert use.factor is not None, "what is probed has a factor"

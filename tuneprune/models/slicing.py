@@ -17,7 +17,7 @@ from tuneprune.structure.groups import PrunableModule
 MOST_DROPOUT = 0.9
 
 
-def scaled_dropout(rate: float, groups: int, full_groups: int | None) -> float:
+def scaled_dropout(rate: float, groups: float, full_groups: int | None) -> float:
     """Return the dropout rate times the relative width of the module (DMAO, ``adjust_dropout``).
 
     A module that grew far keeps a rate of at most 0.9. ``full_groups`` of None means no scaling.
@@ -87,8 +87,8 @@ class SlicedModule(nn.Module, ABC):
         return self.width() // self.slice_width
 
     def scaled(self, rate: float) -> float:
-        """Return a dropout rate at the module's present width."""
-        return scaled_dropout(rate, self.num_groups, self.full_groups)
+        """Return a dropout rate at the module's present width, in a sub-model parts of a group."""
+        return scaled_dropout(rate, self.width() / self.slice_width, self.full_groups)
 
     def thinned(self, x: Tensor) -> Tensor:
         """Return ``x`` after the module's dropout."""

@@ -1,4 +1,7 @@
-"""Which baseline a trial is compared with: that of its seed and of all but its adaptation."""
+"""Which baseline a trial is compared with: that of its seed and of all but its adaptation.
+
+What clients of a federated run go without is adaptation, too.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +17,10 @@ def pair_key(seed: int, config: Mapping[str, object]) -> PairKey:
         seed: of the trial.
         config: its whole configuration.
     """
-    return seed, without(config, "adaptation")
+    federated = config.get("federated")
+    if not isinstance(federated, Mapping):  # null, or older than there are any
+        return seed, without({**config, "federated": None}, "adaptation")
+    return seed, without({**config, "federated": {**federated, "dropout": None}}, "adaptation")
 
 
 def without(settings: Mapping[str, object], name: str) -> str:

@@ -70,6 +70,7 @@ from tuneprune.structure.plan import (
 )
 from tuneprune.structure.scorers import SCORERS, Scorer
 from tuneprune.structure.surgery import Growth, SurgeryReport, apply_plan
+from tuneprune.structure.units import ModuleUnits, SubModels, UnitCut, num_dropped, units_of
 
 __all__ = [
     "ENTRIES",
@@ -88,6 +89,7 @@ __all__ = [
     "Growth",
     "Limits",
     "Masks",
+    "ModuleUnits",
     "NofM",
     "Norm",
     "OptimizerState",
@@ -100,8 +102,10 @@ __all__ = [
     "ScoredTensors",
     "Scorer",
     "SmoothedScores",
+    "SubModels",
     "SurgeryReport",
     "TensorSlice",
+    "UnitCut",
     "all_groups",
     "allocation_of",
     "apply_plan",
@@ -123,6 +127,7 @@ __all__ = [
     "kept_count",
     "kept_entries",
     "masks_fingerprint",
+    "num_dropped",
     "num_kept",
     "ordinals",
     "overlap",
@@ -138,5 +143,6 @@ __all__ = [
     "top_blocks",
     "top_n_of_m",
     "union",
+    "units_of",
     "unpack_mask",
 ]

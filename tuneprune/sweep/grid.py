@@ -64,9 +64,17 @@ def deciding_combinations(
     return combinations
 
 
+def is_adaptation(path: str) -> bool:
+    """Return whether a field belongs to what is compared with the baseline, which is without it.
+
+    That is the adaptation, and of a federated run what its clients go without.
+    """
+    return f"{path}.".startswith(("adaptation.", "federated.dropout."))
+
+
 def outside_adaptation(values: Values) -> dict[str, Any]:
-    """Return the values that a trial shares with its baseline: all but those of ``adaptation``."""
-    return {path: one for path, one in values.items() if path.split(".")[0] != "adaptation"}
+    """Return the values that a trial shares with its baseline."""
+    return {path: one for path, one in values.items() if not is_adaptation(path)}
 
 
 def baseline_of(values: Values) -> str:
@@ -77,7 +85,7 @@ def baseline_of(values: Values) -> str:
 def grid_baselines(combinations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the values of the baselines that the trials of a grid are compared with.
 
-    One for each distinct combination of the fields outside ``adaptation``, in the order in which
+    One for each distinct combination of the fields that are theirs, too, in the order in which
     the trials first need them.
     """
     distinct = {baseline_of(values): outside_adaptation(values) for values in combinations}

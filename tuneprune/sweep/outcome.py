@@ -174,7 +174,8 @@ def _unshared(best: TrialRow | None, space: Space) -> tuple[Difference, ...]:
     if best is None or space.is_grid or not outside_adaptation(settings_of(best)):
         return ()
     pair = (baseline_config(space), build_trial_config(space, settings_of(best)))
-    one, other = (config.model_dump(mode="json", exclude={"adaptation"}) for config in pair)
+    compared: dict[str, Any] = {"adaptation": True, "federated": {"dropout": True}}
+    one, other = (config.model_dump(mode="json", exclude=compared) for config in pair)
     return tuple(differences(one, other))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tuneprune.config import with_overrides, with_value
 from tuneprune.errors import ConfigError
+from tuneprune.sweep.grid import is_adaptation
 from tuneprune.yaml_files import Settings, mapping_at
 
 
@@ -12,8 +13,9 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
     """Return the settings of a space with one ``a.b=value`` applied.
 
     ``search.`` changes the search itself. A searched field is narrowed to the one value. A field
-    of ``adaptation``, which the baseline does without, holds for all trials. Every other field is
-    the base's, so the baseline's and the trials'. A field that was tied no longer is.
+    of ``adaptation`` or ``federated.dropout``, which the baseline does without, holds for all
+    trials. Every other field is the base's, so the baseline's and the trials'. A field that was
+    tied no longer is.
 
     Raises:
         ConfigError: no ``=``, a path with an empty part, or a value that is not YAML.
@@ -33,9 +35,9 @@ def with_space_override(settings: Mapping[str, Any], override: str) -> Settings:
         result["search"] = search
     if path in ranges:
         result["search"] = {**search, "space": _narrowed(ranges, path, value)}
-    elif path.split(".")[0] == "adaptation":
+    elif is_adaptation(path):
         result["search"] = {**search, "set": {**shared, path: value}}
-    if path.split(".")[0] != "adaptation":
+    if not is_adaptation(path):
         result["base"] = with_value(mapping_at(settings, "base"), path, value)
     return result
 

@@ -154,6 +154,9 @@ def _tree_runs(
     found = []
     for name, config in runs:
         length = lengths(config)
+        if config.federated is not None:
+            found.append(TreeRun(trial_id=name, config=config, sharing=_alone(name, length)))
+            continue
         trunk = trunk_of(config, corpus_fingerprint=length.corpus_fingerprint, device=_DEVICE)
         sharing = plan.sharing(trunk, length.total_steps)
         found.append(TreeRun(trial_id=name, config=config, sharing=sharing))

@@ -38,7 +38,8 @@ def length_of(config: RunConfig) -> str:
     """Return what runs have in common that are of as many steps."""
     beside = {"precision", "workers", "num_threads", "evaluate_every", "log_every_steps"}
     training = config.training.model_dump(mode="json", exclude=beside)
-    return json.dumps([preparation_of(config), training, config.seed])
+    rounds = None if config.federated is None else config.federated.rounds
+    return json.dumps([preparation_of(config), training, rounds, config.seed])
 
 
 def prepared_combinations(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:

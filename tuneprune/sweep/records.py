@@ -13,6 +13,7 @@ from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.spent import NOTHING, Spent, read_spent
 from tuneprune.training.checkpoint import find_checkpoint
 from tuneprune.training.summary import RunSummary
+from tuneprune.training.tasks import failure_of
 
 _SPENT = ("executed_steps", "setup_s", "train_s", "shared_from")
 
@@ -168,9 +169,7 @@ def saved_step(checkpoint_dir: Path) -> int:
 
 def last_line(error: BaseException) -> str:
     """Return what an exception says, with its type, on one line of at most 300 characters."""
-    said = " ".join(str(error).split())
-    line = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return line if len(line) <= 300 else f"{line[:297]}..."
+    return failure_of(error).reason
 
 
 def early_end(summary: RunSummary) -> str | None:

@@ -39,10 +39,11 @@ class Sharers:
             self.plan = plan_sharing(possible_runs(space), self._length_of, device=self._device)
 
     def of(self, task: SweepTask, proposal: Proposal) -> SharedTrial | None:
-        """Return a trial with what it shares, if it can share anything."""
+        """Return a trial with what it shares, if it can share anything; a federated one can not."""
         try:
             config = task.config(proposal)
-            length = None if self.plan is None else self._length_of(config)
+            alone = self.plan is None or config.federated is not None
+            length = None if alone else self._length_of(config)
         except ConfigError:  # its own process will say so
             return None
         if length is None:

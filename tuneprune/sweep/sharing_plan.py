@@ -11,6 +11,7 @@ from tuneprune.adaptation import Observation, Watch, event_steps, observation_of
 from tuneprune.adaptation.observing import merge
 from tuneprune.config import GrowDropConfig, NoAdaptation, OptimConfig, RunConfig
 from tuneprune.errors import ConfigError
+from tuneprune.federated.run import check_input
 from tuneprune.sweep.grid import MOST_COMBINATIONS, grid_combinations
 from tuneprune.sweep.history import History, trunk_of
 from tuneprune.sweep.preparation import preparation_of
@@ -69,6 +70,7 @@ class RunLengths:
         key = config.model_copy(update=of_no_weight).fingerprint()
         if key not in self._known:
             prepared = self._prepared[preparation_of(config)]
+            check_input(config, prepared.train)
             self._known[key] = RunLength(
                 corpus_fingerprint=prepared.input_fingerprint,
                 total_steps=total_steps(config, prepared),

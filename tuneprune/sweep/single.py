@@ -1,14 +1,17 @@
 """Train one configuration and keep it as a sweep of a single trial, for the same tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 
 from tuneprune.adaptation import load_plugins
 from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster
-from tuneprune.distributed.ray_train import run_workers
+from tuneprune.distributed.ray_train import Train, run_workers
+from tuneprune.distributed.tasks import RayTasks
 from tuneprune.errors import ConfigError, Interrupted, ResultsError
+from tuneprune.federated.run import check_input, train_federated
 from tuneprune.results.reader import open_results
 from tuneprune.results.writer import TableWriter
 from tuneprune.sweep.commands import shell_command
@@ -37,11 +40,21 @@ from tuneprune.training.summary import RunSummary
 
 TRIAL_ID = "run"
 
+_TrainIt = Callable[[RunConfig, Path, str, int, TableWriter], RunSummary]
+
 
 def train_single(
-    config: RunConfig, *, name: str, out: Path, restart: bool = False, resume: bool = False
+    config: RunConfig,
+    *,
+    name: str,
+    out: Path,
+    restart: bool = False,
+    resume: bool = False,
+    clients_at_once: int | None = None,
 ) -> RunSummary:
     """Train ``config``, in this process or, with several workers, through Ray Train.
+
+    The clients of a federated run are tasks of Ray.
 
     A failed or interrupted run is recorded before the error goes on its way.
 
@@ -51,6 +64,7 @@ def train_single(
         restart: move what ``out`` holds aside instead.
         resume: go on with the unfinished run that ``out`` holds, from its last checkpoint; the
             numbers are those of a run that was never stopped.
+        clients_at_once: of a federated run, at most; None: as many as there are CPUs.
 
     Raises:
         TunepruneError: the folder, the input or the resources do not allow the run to begin, or
@@ -67,7 +81,8 @@ def train_single(
         if there is not None:
             raise _not_empty(out, there)
         several = config.training.workers > 1
-        if several:
+        with_ray = several or config.federated is not None
+        if with_ray:
             check_this_machine(config.training)
         with interruptible(
             "interrupted outside training; the same command goes on, with --resume if it had begun"
@@ -76,15 +91,17 @@ def train_single(
             if unfinished is not None:
                 check_plugin_sources(out, plugins)
             resumed = _resumed(config, out) if unfinished is not None else None
-            prepare(config, progress=True, resumed=resumed)
-            with ray_cluster(log_to_driver=True) if several else nullcontext():
-                use_gpu = several and plan_resources(config.training, cluster_nodes()).use_gpu
+            prepared = prepare(config, progress=True, resumed=resumed)
+            if config.federated is not None and unfinished is None:
+                check_input(config, prepared.train)
+            with ray_cluster(log_to_driver=True) if with_ray else nullcontext():
+                use_gpu = with_ray and plan_resources(config.training, cluster_nodes()).use_gpu
                 if restart:
                     _move_aside(out)
                 sweep_id = (unfinished or _begun(out, contents, plugins, held)).sweep_id
-                summary = _recorded(
-                    config, out, sweep_id, _attempts(out) if unfinished else 0, use_gpu=use_gpu
-                )
+                train_it = _way_of_training(config, use_gpu=use_gpu, at_once=clients_at_once)
+                attempt = _attempts(out) if unfinished else 0
+                summary = _recorded(config, out, sweep_id, attempt, train_it)
         end_sweep(out, sweep_id)
     return summary
 
@@ -148,7 +165,7 @@ def _attempts(out: Path) -> int:
 
 
 def _recorded(
-    config: RunConfig, out: Path, sweep_id: str, attempt: int, *, use_gpu: bool
+    config: RunConfig, out: Path, sweep_id: str, attempt: int, train_it: _TrainIt
 ) -> RunSummary:
     """Train, and record how it began and ended."""
     with TableWriter(
@@ -160,7 +177,7 @@ def _recorded(
         record.started(before)
         try:
             with interruptible(_way_on(out)):
-                summary = _train(config, out, sweep_id, attempt, writer, use_gpu=use_gpu)
+                summary = train_it(config, out, sweep_id, attempt, writer)
         except Interrupted:
             record.progressed(saved_step(_checkpoint_dir(out)))
             record.recount(out)
@@ -188,7 +205,17 @@ def _checkpoint_dir(out: Path) -> Path:
     return out / "checkpoints" / TRIAL_ID
 
 
-def _train(
+def _way_of_training(config: RunConfig, *, use_gpu: bool, at_once: int | None) -> _TrainIt:
+    """Return what trains a run: workers, clients, or this process alone."""
+    if config.federated is not None:
+        clients = RayTasks(at_once=at_once, cpus=config.training.num_threads)
+        return partial(_train_here, partial(train_federated, run_items=clients))
+    if config.training.workers > 1:
+        return partial(_train_workers, use_gpu=use_gpu)
+    return partial(_train_here, train)
+
+
+def _train_workers(
     config: RunConfig,
     out: Path,
     sweep_id: str,
@@ -197,18 +224,22 @@ def _train(
     *,
     use_gpu: bool,
 ) -> RunSummary:
-    if config.training.workers > 1:
-        return run_workers(
-            config,
-            out=out,
-            sweep_id=sweep_id,
-            trial_id=TRIAL_ID,
-            attempt=attempt,
-            use_gpu=use_gpu,
-            progress=True,
-        )
+    return run_workers(
+        config,
+        out=out,
+        sweep_id=sweep_id,
+        trial_id=TRIAL_ID,
+        attempt=attempt,
+        use_gpu=use_gpu,
+        progress=True,
+    )
+
+
+def _train_here(
+    train_run: Train, config: RunConfig, out: Path, sweep_id: str, attempt: int, writer: TableWriter
+) -> RunSummary:
     checkpoint_dir = _checkpoint_dir(out)
-    return train(
+    return train_run(
         config,
         LocalContext(checkpoint=find_checkpoint(checkpoint_dir, "last")),
         writer=writer,

@@ -155,11 +155,16 @@ def build_space(settings: Mapping[str, Any]) -> Space:
 def baseline_config(space: Space, values: Values | None = None) -> RunConfig:
     """Return the run that a trial with ``values`` is compared with: the same without adaptation.
 
+    Without federated dropout, too: clients of a baseline have the whole model.
+
     Args:
         space: the space.
         values: of a trial, or of a baseline; of a grid only, whose baselines differ.
     """
     base = space.base.model_copy(update={"adaptation": NoAdaptation()})
+    if base.federated is not None:
+        whole = base.federated.model_copy(update={"dropout": None})
+        base = base.model_copy(update={"federated": whole})
     shared = outside_adaptation(with_ties(space, values or {})) if space.is_grid else {}
     return _with_values(base, shared) if shared else base
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError
+from tuneprune.sweep.grid import is_adaptation
 from tuneprune.sweep.preparation import needs_preparation
 from tuneprune.sweep.ranges import Parameter, Values, applies, listed
 
@@ -20,7 +21,7 @@ def check_shares(parameters: Parameters, shared: Shared) -> None:
     for path, value in shared.items():
         if path in parameters:
             raise ConfigError(f"search.set.{path}", value, "is searched too; keep one of the two")
-        if not _is_adaptation(path):
+        if not is_adaptation(path):
             remedy = "must be the same for the baseline; set it in base"
             raise ConfigError(f"search.set.{path}", value, remedy)
     for path, parameter in parameters.items():
@@ -47,15 +48,11 @@ def check_ties(parameters: Parameters, shared: Shared, ties: Mapping[str, str]) 
             remedy = f"{path} must be the same for all trials and the baseline; set it in base"
         elif needs_preparation(path):
             remedy = f"each {path} needs a preparation of its own; search it, and not {source}"
-        elif not _is_adaptation(path) and _is_adaptation(source):
+        elif not is_adaptation(path) and is_adaptation(source):
             remedy = f"{path} is the baseline's too, which has no {source}; tie it the other way"
         else:
             continue
         raise ConfigError(f"search.tie.{path}", source, remedy)
-
-
-def _is_adaptation(path: str) -> bool:
-    return path.split(".")[0] == "adaptation"
 
 
 def check_first(points: Sequence[Values], build: BuildTrial) -> None:

@@ -65,7 +65,7 @@ class _Lost:
     """
 
     def __init__(self, out: Path, trial_id: str, row: dict[str, Any]) -> None:
-        names = ("steps", "evaluations", "adaptations")
+        names = ("steps", "rounds", "evaluations", "adaptations")
         tables = rows_of_trial(out, trial_id, names, whole=False)
         found = {
             table: [
@@ -81,6 +81,8 @@ class _Lost:
         for one in steps:
             self.seconds += one["step_time_s"] * (one["step"] - self.until)
             self.until = one["step"]
-        for table, column in (("evaluations", "eval_s"), ("adaptations", "event_s")):
+        own_times = {"rounds": "round_s", "evaluations": "eval_s", "adaptations": "event_s"}
+        for table, column in own_times.items():
             self.seconds += sum(one[column] or 0.0 for one in found.get(table, []))
-        self.until = max([self.until, *(one["step"] for one in found.get("evaluations", []))])
+        seen = [*found.get("evaluations", []), *found.get("rounds", [])]
+        self.until = max([self.until, *(one["step"] for one in seen)])

@@ -13,6 +13,7 @@ from tuneprune.config import RunConfig
 from tuneprune.distributed.cluster import cluster_nodes, ray_cluster, this_machine
 from tuneprune.distributed.ray_train import Train
 from tuneprune.errors import ConfigError, ResultsError
+from tuneprune.federated.run import train_run
 from tuneprune.results.compaction import compact
 from tuneprune.sweep.doctor import refuse_unfit_cluster
 from tuneprune.sweep.earlier import has_failed
@@ -67,7 +68,7 @@ def run_sweep(
     share_stages: bool = True,
     stages_gb: float = STAGES_GB,
     live: LiveTable | None = None,
-    trainable: Train = training.train,
+    trainable: Train = train_run,
     prepare: Prepare | None = None,
 ) -> SweepOutcome:
     """Train the baselines and every trial of ``space``; keep everything under ``out``.

@@ -30,7 +30,7 @@ class StatedCorpus:
     frames_SU: NDArray[np.int32]
 
     def steps(self, config: RunConfig) -> int:
-        """Return the optimizer steps of a run.
+        """Return the optimizer steps of a run; its rounds, if it is federated.
 
         They are exact if recordings are as long as their corpus says, and all of one sample rate.
 
@@ -38,6 +38,8 @@ class StatedCorpus:
             ConfigError: no batch holds the longest utterance, or languages can not take turns.
         """
         check_batches(self.train, self.lengths, config)
+        if config.federated is not None:
+            return config.federated.rounds
         return step_order(self.frames_SU, self.train.languages, config).total_steps
 
 

@@ -38,6 +38,15 @@ def initial_model(config: RunConfig, num_labels: int) -> SpeechModel:
     )
 
 
+def model_of_run(config: RunConfig, num_labels: int, resumed: Checkpoint | None) -> SpeechModel:
+    """Return the model that a run goes on with: that of its checkpoint, else the initial one.
+
+    Raises:
+        ConfigError, CheckpointError: neither can be read.
+    """
+    return initial_model(config, num_labels) if resumed is None else load_model_tensors(resumed)
+
+
 def initial_tensors(
     first: SpeechModel, present: SpeechModel, hook: Mapping[str, Any]
 ) -> dict[str, Tensor]:

@@ -21,7 +21,6 @@ from tuneprune.adaptation import (
 )
 from tuneprune.config import RunConfig
 from tuneprune.models.frontend import multiply_adds_per_s
-from tuneprune.models.speech_model import SpeechModel
 from tuneprune.schedules import evaluation_steps, marked_steps
 from tuneprune.structure.churn import churn_of
 from tuneprune.training.batches import StepPlan, TrainingBatches
@@ -31,7 +30,6 @@ from tuneprune.training.checkpoint import (
     checkpoint_name,
     keep_only,
     load_hook_tensors,
-    load_model_tensors,
     load_optimizer_tensors,
     save_checkpoint,
     write_checkpoint,
@@ -39,7 +37,7 @@ from tuneprune.training.checkpoint import (
 from tuneprune.training.context import RunContext
 from tuneprune.training.evaluate import Evaluator
 from tuneprune.training.initial_masks import initial_masks
-from tuneprune.training.initial_model import initial_model, initial_tensors
+from tuneprune.training.initial_model import initial_model, initial_tensors, model_of_run
 from tuneprune.training.meter import Meter
 from tuneprune.training.optim import build_optimizer, learning_rate, set_learning_rate
 from tuneprune.training.prepare import Prepared
@@ -102,7 +100,7 @@ class TrainingLoop:
         self.batches = TrainingBatches(prepared.train, prepared.labels, store, config)
         self._dev = Evaluator(prepared.dev, prepared.labels, store, config)
         self.total_steps = self.batches.total_steps
-        self.model = _model_to_begin_with(config, prepared, start).to(context.device)
+        self.model = model_of_run(config, len(prepared.labels.labels), start).to(context.device)
         prepare_model(config.adaptation, self.model, total_steps=self.total_steps, seed=config.seed)
         self.optimizer = build_optimizer(self.model, config.optim)
         self.hook = build_hook(
@@ -402,11 +400,3 @@ class TrainingLoop:
         self._recovery.load_state_dict(start.progress["recovery"])
         self._events = start.progress["events"]
         self.unrecovered_events = start.progress["unrecovered_events"]
-
-
-def _model_to_begin_with(
-    config: RunConfig, prepared: Prepared, start: Checkpoint | None
-) -> SpeechModel:
-    if start is not None:
-        return load_model_tensors(start)
-    return initial_model(config, len(prepared.labels.labels))

@@ -117,12 +117,14 @@ def prepare(
 
 
 def total_steps(config: RunConfig, prepared: Prepared) -> int:
-    """Return the optimizer steps of a run on what was prepared for it.
+    """Return the optimizer steps of a run on what was prepared for it; its rounds, if federated.
 
     Raises:
         ConfigError: a batch does not hold the longest utterance, or languages can not take turns.
     """
     check_batches(prepared.train, prepared.features, config)
+    if config.federated is not None:
+        return config.federated.rounds
     if config.training.languages == "one_per_batch":
         _check_languages(prepared.dev, prepared.test, train=prepared.train)
     batches = TrainingBatches(prepared.train, prepared.labels, prepared.features, config)

@@ -10,9 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class TrainingProgress:
-    """Shows loss, WER, speed and time left. Silent when not asked to show anything."""
+    """Shows loss, WER, speed and time left. Silent when not asked to show anything.
 
-    def __init__(self, total_steps: int, *, first_step: int, show: bool) -> None:
+    ``unit`` is what a step of the run is called.
+    """
+
+    def __init__(
+        self, total_steps: int, *, first_step: int, show: bool, unit: str = "step"
+    ) -> None:
+        self._unit = unit
         self._total = total_steps
         self._first = first_step
         self._began = time.monotonic()
@@ -54,7 +60,11 @@ class TrainingProgress:
         """Take note of an evaluation; without a terminal, print it."""
         self._wer = wer
         if self._show and self._bar is None:
-            print(f"step {step}/{self._total}  {self._text(step)}", file=sys.stderr, flush=True)
+            print(
+                f"{self._unit} {step}/{self._total}  {self._text(step)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def say(self, message: str) -> None:
         """Print a line above the bar."""
@@ -68,7 +78,8 @@ class TrainingProgress:
         rate = (step - self._first) / elapsed
         left_s = (self._total - step) / rate if rate else float("nan")
         minutes, seconds = divmod(int(left_s), 60) if left_s == left_s else (0, 0)
+        digits = 1 if rate >= 1 or not rate else 2
         return (
             f"loss {self._loss:.3f}  dev WER {100 * self._wer:.1f} %  "
-            f"{rate:.1f} steps/s  {minutes}:{seconds:02d} left"
+            f"{rate:.{digits}f} {self._unit}s/s  {minutes}:{seconds:02d} left"
         )

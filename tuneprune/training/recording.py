@@ -123,6 +123,25 @@ class Recorder:
                 self._scores(event, scorer, groups, applied=False)
         self.flush()
 
+    def round(
+        self,
+        step: int,
+        outcome: Mapping[str, Any],
+        clients: Sequence[Mapping[str, Any]],
+        **columns: float | int,
+    ) -> None:
+        """Write the rows of a round of a federated run and of its clients.
+
+        Args:
+            step: finished rounds.
+            outcome: columns that its clients decide.
+            clients: a row for each.
+            columns: of the round, all others.
+        """
+        self._add("rounds", step, {**outcome, **columns})
+        for row in clients:
+            self._add("clients", step, row)
+
     def recovery(self, step: int, recovery: Recovery) -> None:
         self._add("recoveries", step, asdict(recovery))
         self.flush()

@@ -5,15 +5,17 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
+from tuneprune.adaptation import Networks
 from tuneprune.config import RunConfig
-from tuneprune.errors import CheckpointError
+from tuneprune.errors import CheckpointError, ConfigError
+from tuneprune.models.speech_model import SpeechModel
 from tuneprune.results.writer import TableWriter
 from tuneprune.structure.cost import prunable_params
-from tuneprune.training.best import mean_subnet_cer, mean_subnet_wer
+from tuneprune.training.best import Best, mean_subnet_cer, mean_subnet_wer
 from tuneprune.training.checkpoint import (
     Checkpoint,
     checkpoint_name,
@@ -32,7 +34,47 @@ from tuneprune.training.start import agreed_checkpoint
 from tuneprune.training.steering import Steering, Unsteered
 from tuneprune.training.summary import RunSummary
 
-__all__ = ["Prepared", "RunSummary", "prepare", "train"]
+__all__ = ["Loop", "MakeLoop", "Prepared", "RunSummary", "prepare", "train"]
+
+
+class Loop(Protocol):
+    """The steps of a run; `training.loop.TrainingLoop` says what its attributes mean."""
+
+    model: SpeechModel
+    networks: Networks
+    checkpoints: Path
+    total_steps: int
+    step: int
+    best: Best
+    diverged: bool
+    paused: bool
+    stopped: bool
+    unrecovered_events: int | None
+
+    def run(self, progress: TrainingProgress) -> None:
+        """Go to the end, or as far as it comes."""
+
+    def epochs_at(self, step: int) -> float:
+        """Return how many passes over the training split ``step`` finished steps are."""
+
+    def multiply_adds_per_s(self) -> int:
+        """Return what the model as it is now costs for a second of audio."""
+
+
+class MakeLoop(Protocol):
+    """Makes the loop of a run, as the class `training.loop.TrainingLoop` does."""
+
+    def __call__(
+        self,
+        config: RunConfig,
+        prepared: Prepared,
+        context: RunContext,
+        *,
+        recorder: Recorder,
+        checkpoints: Path,
+        start: Checkpoint | None,
+        steering: Steering,
+    ) -> Loop: ...
 
 
 def train(
@@ -43,6 +85,7 @@ def train(
     checkpoint_dir: Path,
     progress: bool = False,
     steering: Steering | None = None,
+    make_loop: MakeLoop = TrainingLoop,
 ) -> RunSummary:
     """Train, adapt and evaluate one recogniser; write its tables and checkpoints as it goes.
 
@@ -53,13 +96,18 @@ def train(
         checkpoint_dir: where ``best-<step>`` and ``last-<step>`` are kept.
         progress: show a bar or lines on the terminal.
         steering: of a run that shares its history with others; None for one of its own.
+        make_loop: of the steps that the run consists of.
 
     Raises:
-        TunepruneError: what `prepare` and `TrainingLoop` raise; or the checkpoint to go on from is
+        TunepruneError: what `prepare` and the loop raise; or the run is federated and its loop
+            is not; or the checkpoint to go on from is
             of other settings, another corpus, other labels or another torch, or not the same for
             all ranks.
     """
     began = time.perf_counter()
+    if config.federated is not None and make_loop is TrainingLoop:
+        remedy = "is for `tuneprune federated`, or for a sweep; leave it out, or start one of these"
+        raise ConfigError("federated", "given", remedy)
     steering = steering or Unsteered()
     # oneDNN reads this when it compiles its first kernel: room for those of all padded lengths.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
@@ -68,7 +116,7 @@ def train(
     resumed = agreed_checkpoint(context)
     prepared = prepare(config, progress=show, resumed=resumed)
     recorder = Recorder(writer)
-    loop = TrainingLoop(
+    loop = make_loop(
         config,
         prepared,
         context,
@@ -78,7 +126,8 @@ def train(
         steering=steering,
     )
     ready = time.perf_counter()
-    with TrainingProgress(loop.total_steps, first_step=loop.step, show=show) as bar:
+    unit = "step" if config.federated is None else "round"
+    with TrainingProgress(loop.total_steps, first_step=loop.step, show=show, unit=unit) as bar:
         if prepared.left_out:
             bar.say(f"left out {prepared.left_out} training utterances shorter than their labels")
         if untrained := untrained_languages(prepared):
@@ -95,7 +144,7 @@ def train(
 
 
 def _summary(
-    loop: TrainingLoop,
+    loop: Loop,
     tested: Sequence[Evaluation],
     prepared: Prepared,
     *,
@@ -143,7 +192,7 @@ def _summary(
     )
 
 
-def _status(loop: TrainingLoop) -> Literal["finished", "diverged", "paused", "stopped"]:
+def _status(loop: Loop) -> Literal["finished", "diverged", "paused", "stopped"]:
     if loop.diverged:
         return "diverged"
     if loop.stopped:
@@ -187,7 +236,7 @@ def _test(
     prepared: Prepared,
     context: RunContext,
     recorder: Recorder,
-    loop: TrainingLoop,
+    loop: Loop,
 ) -> list[Evaluation]:
     """Evaluate the best weights on dev and test, and keep every utterance.
 

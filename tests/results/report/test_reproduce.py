@@ -19,22 +19,25 @@ from tuneprune.results.report.reproduce import (
 from tuneprune.results.report.sweep_file import SweepFile, read_sweep_file
 from tuneprune.sweep.folder import contents_of
 from tuneprune.sweep.space import baseline_config, build_trial_config, load_space
+from tuneprune.sweep.space_checks import first_sample
 
 SPACES = sorted((Path(__file__).parents[3] / "search_spaces").glob("*.yaml"))
 SEARCHES = [path for path in SPACES if "search" in yaml.safe_load(path.read_text("utf-8"))]
 
 
 def asked_for(command: str) -> dict[str, object]:
-    """Return the configuration that a `tuneprune train` would have, as JSON."""
+    """Return the configuration that a `tuneprune train` or `federated` would have, as JSON."""
     program, verb, file, *words = shlex.split(command)
-    assert (program, verb) == ("tuneprune", "train")
+    assert program == "tuneprune"
     pairs = list(zip(words[::2], words[1::2], strict=True))
     sets = [value for option, value in pairs if option == "--set"]
-    return build_config(read_run_settings(Path(file), sets)).model_dump(mode="json")
+    config = build_config(read_run_settings(Path(file), sets))
+    assert verb == ("train" if config.federated is None else "federated")
+    return config.model_dump(mode="json")
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("over", [(), ("training.epochs=3", "search.trials=30")], ids=["", "set"])
+@pytest.mark.parametrize("over", [(), ("model.dropout=0.15", "search.trials=30")], ids=["", "set"])
 def test_a_command_trains_what_the_trial_was(
     path: Path, over: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -46,9 +49,7 @@ def test_a_command_trains_what_the_trial_was(
     found = {"command": command, **contents_of(space).settings}
     (tmp_path / "sweep.json").write_text(json.dumps(found), encoding="utf-8")
     sweep = read_sweep_file(folder_at(tmp_path))
-    points = space.first_points or [
-        {path: one.ends[0] for path, one in space.search.space.items() if not one.when}
-    ]
+    points = space.first_points or [first_sample(space.search.space)]
     configs = [(build_trial_config(space, point), point) for point in points]
     configs.append((baseline_config(space, space.baselines[0]), space.baselines[0]))
     for config, point in configs:
@@ -80,6 +81,10 @@ def test_a_command_is_short() -> None:
         (
             "tuneprune train s.yaml --workers 2",
             Started(file="s.yaml", overrides=("training.workers=2",)),
+        ),
+        (
+            "tuneprune federated s.yaml --clients-at-once 2 --set seed=2",
+            Started(file="s.yaml", overrides=("seed=2",)),
         ),
         ("__main__.py sweep 'my s.yaml' --set a=1", Started(file="my s.yaml", overrides=("a=1",))),
         ("pytest tests/x.py", None),

@@ -1,6 +1,7 @@
 """The command that trains a trial once more, by itself: from its settings and the sweep's command.
 
-``tuneprune train FILE`` takes the base that a space shares; what the trial had otherwise is set.
+``tuneprune train FILE`` takes the base that a space shares, as ``tuneprune federated`` does; what
+the trial had otherwise is set.
 """
 
 import shlex
@@ -12,7 +13,12 @@ import yaml
 
 from tuneprune.results.report.sweep_file import SweepFile
 
-_TAKE_A_VALUE = ("--out", "--set", "--max-concurrent", "--stages-gb", "--step-time", "--workers")
+_TAKE_A_VALUE = (
+    "--out", "--set", "--max-concurrent", "--stages-gb", "--step-time", "--workers",
+    "--clients-at-once",
+)  # fmt: skip
+_OF_TRIALS = ("search.", "adaptation", "federated.dropout")
+"""Settings of a space that are the trials' and not the base's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +30,12 @@ class Started:
 
 
 def started_from(command: str) -> Started | None:
-    """Return what a recorded command names; None if it is no ``sweep`` and no ``train``."""
+    """Return what a recorded command names; None if it trains nothing."""
     try:
         _, verb, *words = shlex.split(command)
     except ValueError:
         return None
-    if verb not in ("sweep", "train"):
+    if verb not in ("sweep", "train", "federated"):
         return None
     files: list[str] = []
     overrides: list[str] = []
@@ -60,14 +66,12 @@ def train_command(
     started = started_from(sweep.command)
     if started is None or not config or not sweep.base:
         return None
-    # In a space, `search` and `adaptation` are the trials' and not the base's.
     is_run = not sweep.given
-    base = [
-        one for one in started.overrides if is_run or not one.startswith(("search.", "adaptation"))
-    ]
+    base = [one for one in started.overrides if is_run or not one.startswith(_OF_TRIALS)]
     changed = _changes(sweep.base, config, given={*sweep.given, *settings, "adaptation.method"})
     sets = [word for one in (*base, *changed) for word in ("--set", one)]
-    return shlex.join(["tuneprune", "train", started.file, *sets, "--out", out])
+    verb = "federated" if config.get("federated") else "train"
+    return shlex.join(["tuneprune", verb, started.file, *sets, "--out", out])
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

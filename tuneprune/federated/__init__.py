@@ -1,0 +1,1 @@
+"""Federated adaptation to another domain: clients of one corpus, simulated, and their server."""
