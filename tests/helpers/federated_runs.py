@@ -85,6 +85,7 @@ def write_resets(folder: Path, increases: dict[str, list[float]]) -> None:
     """Write resets of one draw for each layer and trial."""
     for trial, by_layer in increases.items():
         with TableWriter(folder, sweep_id="s", trial_id=trial, attempt=0, seed=1) as writer:
+            writer.add("trials", step=10, status="finished", is_baseline=False, settings="{}")
             for layer, increase in enumerate(by_layer):
                 writer.add(
                     "layer_resets", step=10, split="dev", reset="re_rand", scope="block",
