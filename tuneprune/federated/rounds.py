@@ -123,7 +123,7 @@ class Rounds:
         self._federated = config.federated
         per_speaker = config.federated.clients_per_speaker
         self.clients = clients_of(prepared.train, per_speaker=per_speaker)
-        self._drawn(0)
+        self._drawn(0)  # refuses more than there are before anything is trained
         modules, dropout = model.prunable_modules(), config.federated.dropout
         self._allocation = allocation_of(modules)
         divided = divided_modules(modules, dropout.kinds) if dropout is not None else ()
