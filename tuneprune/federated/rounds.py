@@ -167,7 +167,7 @@ class Rounds:
             config=self._config,
             allocation=self._allocation,
             labels=self._prepared.labels,
-            features=self._prepared.features.path,
+            features=self._prepared.features.path.absolute(),
             utterances=self._prepared.train.take(client.utterances),
             seed=training_seed(client, **place),
             tensors=self._tensors_sent(model, kept),
