@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tuneprune.config import RunConfig
 from tuneprune.errors import ConfigError
-from tuneprune.federated.clients import clients_of
+from tuneprune.federated.clients import clients_of, units_generator
+from tuneprune.federated.dropout import divided_modules, draw_units
 from tuneprune.models.build import build_model
 from tuneprune.models.speech_model import SpeechModel
 from tuneprune.results.reader import open_results
@@ -56,6 +57,15 @@ def step_of_sgd(config: RunConfig, prepared: Prepared, utterances: Sequence[int]
     assert config.federated is not None
     model = initial(config, prepared)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.federated.client_lr)
+    gradients_of(model, prepared, utterances)
+    optimizer.step()
+    return model
+
+
+def gradients_of(
+    model: SpeechModel, prepared: Prepared, utterances: Sequence[int]
+) -> dict[str, Tensor]:
+    """Return the gradient of the mean loss of a frame of some utterances, and leave it there."""
     split = prepared.train.take(utterances)
     batch = collate(
         [prepared.features.get(name) for name in split.ids],
@@ -64,8 +74,7 @@ def step_of_sgd(config: RunConfig, prepared: Prepared, utterances: Sequence[int]
     encoded, frames_B = model(batch.features_BTF, batch.num_frames_B)
     losses_B = model.losses(encoded, frames_B, batch.labels, batch.num_labels_B)
     (losses_B.sum() / frames_B.sum()).backward()
-    optimizer.step()
-    return model
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def test_one_client_and_one_local_step_are_one_step_of_gradient_descent(
@@ -101,6 +110,36 @@ def test_several_clients_make_the_mean_of_their_models_by_utterances(
     for name, tensor in weights(tmp_path).items():
         total = sum(len(c.utterances) * m[name] for c, m in zip(clients, models, strict=True))
         torch.testing.assert_close(tensor, total / 12, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rescale", ["true", "false"])
+def test_a_step_with_dropout_is_that_of_the_model_with_silenced_units(
+    tones: Path, tmp_path: Path, rescale: str
+) -> None:
+    config = federated_config(
+        tones, *ONE_STEP, "federated.clients_per_round=1",
+        f"federated.dropout={{aim: flat, rate: 0.25, rescale: {rescale}}}",
+    )  # fmt: skip
+    run_federated(config, tmp_path)
+    (row,) = open_results(tmp_path).table("clients").to_pylist()
+    prepared = prepare(config)
+    (client,) = [c for c in clients_of(prepared.train, per_speaker=1) if c.name == row["client"]]
+    model = initial(config, prepared)
+    modules = divided_modules(model.prunable_modules(), ("ff1", "ff2"))
+    kept = draw_units(modules, {0: 0.25, 1: 0.25}, units_generator(client, seed=1, round_=0))
+    share = 24 / 32 if rescale == "true" else 1.0
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    silence = {f"{name}.linear_out.weight": units for name, units in kept.items()}
+    for name, units in silence.items():
+        factor = torch.zeros(32).index_fill(0, torch.tensor(units), 1 / share)
+        model.get_parameter(name).data.mul_(factor)
+    gradients = gradients_of(model, prepared, client.utterances.tolist())
+    for name, tensor in weights(tmp_path).items():
+        step = -0.05 * gradients[name]
+        if name in silence:  # dropped columns are not trained; the others were sent as w / share
+            mine = torch.zeros(32).index_fill(0, torch.tensor(silence[name]), share)
+            step = step * mine
+        torch.testing.assert_close(tensor - before[name], step, rtol=1e-3, atol=2e-6)
 
 
 def test_the_order_in_which_clients_end_does_not_matter(tones: Path, tmp_path: Path) -> None:

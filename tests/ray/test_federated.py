@@ -58,7 +58,7 @@ def _dying(function, items, /):
 
 
 @pytest.mark.thorough
-def test_an_interrupted_command_says_how_to_go_on_and_does(tones: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_says_how_to_go_on(tones: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "run.yaml", tmp_path / "out"
     config = federated_config(tones, "federated.rounds=400", "training.evaluate_every=0.0025")
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))

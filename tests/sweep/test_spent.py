@@ -129,6 +129,16 @@ def test_of_a_process_that_died_its_rows_count_but_not_those_it_was_given(tmp_pa
     assert read_spent(tmp_path, "t1").executed_steps == 80
 
 
+def test_rounds_are_steps(tmp_path: Path) -> None:
+    segment(tmp_path).started(0)
+    columns = ("clients", "failed_clients", "utterances", "model_params", "bytes_down", "bytes_up")
+    known = dict.fromkeys((*columns, "dropped_params", "learning_rate"), 1)
+    with writer(tmp_path, 0) as rows:
+        for step in (1, 2, 3):
+            rows.add("rounds", step=step, round_s=4.0, **known)
+    assert read_spent(tmp_path, "t1") == Spent(step=3, executed_steps=3, train_s=12.0)
+
+
 def test_a_failure_knows_what_was_trained_before_it(tmp_path: Path) -> None:
     record = segment(tmp_path)
     record.started(0)

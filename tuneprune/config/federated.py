@@ -26,6 +26,10 @@ class FederatedDropoutConfig(Settings):
     the last ``layers`` of an order from ambient to critical, ``base_rate`` in all others. The
     order is given, or is that of the resets which a folder of results holds. Nothing is dropped
     of the layers in ``exclude_layers``, at which nothing is aimed.
+
+    Units are hidden units of feed-forward modules, channels of convolutions, and whole heads. A
+    rate drops the nearest number of them, but never the last one. With ``conv_norm: layer``,
+    channels are normalised over those that a client has.
     """
 
     aim: Literal["flat", "ambient", "critical"]

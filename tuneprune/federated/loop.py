@@ -40,6 +40,9 @@ from tuneprune.training.tasks import RunItems
 class FederatedLoop:
     """The state of one federated run, and the rounds that change it.
 
+    A model that it starts from is evaluated before the first round, too, to tell what the rounds
+    are worth; that evaluation is never the best one.
+
     Args:
         config: of the run.
         prepared: its corpus, labels and features.

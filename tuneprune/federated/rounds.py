@@ -123,7 +123,7 @@ class Rounds:
         self._federated = config.federated
         per_speaker = config.federated.clients_per_speaker
         self.clients = clients_of(prepared.train, per_speaker=per_speaker)
-        self._drawn(0)
+        self._drawn(0)  # refuses more than there are before anything is trained
         modules, dropout = model.prunable_modules(), config.federated.dropout
         self._allocation = allocation_of(modules)
         divided = divided_modules(modules, dropout.kinds) if dropout is not None else ()
@@ -167,7 +167,7 @@ class Rounds:
             config=self._config,
             allocation=self._allocation,
             labels=self._prepared.labels,
-            features=self._prepared.features.path,
+            features=self._prepared.features.path.absolute(),
             utterances=self._prepared.train.take(client.utterances),
             seed=training_seed(client, **place),
             tensors=self._tensors_sent(model, kept),
