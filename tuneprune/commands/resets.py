@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from tuneprune.commands.options import (
-    FOR_PEOPLE,
     EveryStep,
     Format,
     Out,
@@ -150,22 +149,28 @@ def reset_agreement(
 ) -> None:
     """Show how well importance scores foresee what resets do: rank correlations."""
     from tuneprune.results import open_results
-    from tuneprune.show import print_rows
+    from tuneprune.results.reset_columns import AGREEMENT_SHARES, agreement_columns
 
     with printed(table_format, out) as shown_as:
         results = open_results(sweep_folder(sweep))
         table = results.reset_agreement(trial, by=by.value, step="every" if step is None else step)
-        if shown_as in FOR_PEOPLE and not table.num_rows:
-            print("no trial has scores and, at that step or later, resets")
-        else:
-            print_rows(results, table, shown_as.value, width())
-        if shown_as in FOR_PEOPLE and table.num_rows:
-            print(
-                "\nRank correlation: Spearman's, of scores and mean increases of the WER; at 1 "
-                "what scores highest\ncan be spared least. summary: of the scores of all groups in "
-                "a part, or the group's own score."
-            )
+        print_answer(
+            results,
+            table,
+            shown_as,
+            agreement_columns,
+            shared=AGREEMENT_SHARES,
+            nothing="no trial has scores and, at that step or later, resets",
+            note=_AGREEMENT_NOTE,
+        )
         warn(results.warnings)
+
+
+_AGREEMENT_NOTE = (
+    "Rank correlation: Spearman's, of scores and mean increases of the WER; at 1 what scores "
+    "highest\ncan be spared least. summary: of the scores of all groups in a part, or the group's "
+    "own score."
+)
 
 
 def churn(

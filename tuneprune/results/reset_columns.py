@@ -21,6 +21,12 @@ from tuneprune.results.setting_cells import (
 RESETS_SHARE = ("step", "split", "reset", "with_statistics", "is_baseline", "trainings")
 """What the rows of resets may have in common, beside their sweep, trial, seed and settings."""
 
+AGREEMENT_SHARES = (
+    *("event", "step", "reset_step", "split", "reset", "with_statistics", "scope"),
+    *("applied", "joined_by", "summary"),
+)
+"""What the rows of an agreement may have in common, beside their sweep and trial."""
+
 _ROOM_OF_SETTINGS = 18
 _TITLES = {"with_statistics": "stats", "is_baseline": "baseline"}
 
@@ -75,3 +81,31 @@ def churn_columns(churn: pa.Table, searched: Sequence[str], width: int) -> list[
 
 def _of(table: pa.Table, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in table.column_names]
+
+
+def agreement_columns(agreement: pa.Table, searched: Sequence[str], width: int) -> list[Column]:
+    """Return the columns that people read of ``reset_agreement_of``.
+
+    Args:
+        agreement: without the columns that all rows share.
+        searched: names of columns that say whose the rows are.
+        width: columns of text to fit in.
+    """
+    rows = agreement.to_pylist()
+    correlations = [_signed(row["rank_correlation"]) for row in rows]
+    found = [
+        *(text(rows, name, _TITLES.get(name, "")) for name in _of(agreement, AGREEMENT_SHARES)),
+        *(text(rows, name) for name in ("scorer", "kind", "layer") if name in _names(agreement)),
+        number(rows, "parts"),
+        Column(name="rank correlation", cells=correlations, is_number=True),
+    ]
+    return beside_settings(rows, _of(agreement, searched), found, width)
+
+
+def _names(table: pa.Table) -> list[str]:
+    names: list[str] = table.column_names
+    return names
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
