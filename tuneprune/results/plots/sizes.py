@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import MarkerType
 
 _RATES = {"wer": "word error rate", "cer": "character error rate"}
+_ENTRY_IN = 0.22  # inches of a line of the legend
 _APART, _MOST_APART = 4.0, 24.0  # points between settings, and between the first and the last
 _SIZES = {"params": "parameters", "multiply_adds_per_s": "multiply-adds / s of audio"}
 
@@ -42,7 +43,7 @@ def size_picture(
     settings = sizes_of_settings([results, *others], metric=metric, x=x)
     # Last is on top: what is searched for stands before what it is compared with.
     settings = sorted(settings, key=lambda one: (not one.is_baseline, len(one.networks)))
-    figure = figures.make_figure(7.2, 4.8)
+    figure = figures.make_figure(7.2, 3.6 + _ENTRY_IN * len(settings))
     axes = figure.add_subplot()
     figures.calm_axes(axes)
     axes.grid(axis="x", color=figures.GRID, linewidth=0.8)
