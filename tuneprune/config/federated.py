@@ -9,13 +9,18 @@ from tuneprune.config.settings import Fraction, OpenFraction, Settings
 from tuneprune.config.training import OptimConfig, TrainingConfig
 from tuneprune.errors import ConfigError
 
-_UNUSED_TRAINING = ("epochs", "accumulate", "languages", "workers", "log_every_steps")
+_UNUSED_TRAINING = (
+    *("epochs", "accumulate", "languages", "workers", "log_every_steps"),
+    *("keep_checkpoints", "churn_at"),
+)
 _IN_PLACE_OF = {
     "epochs": "there are federated.rounds, and local_epochs of a client",
     "accumulate": "a client makes a step for each batch",
     "languages": "clients are of speakers",
     "workers": "clients are what runs side by side",
     "log_every_steps": "every round is recorded",
+    "keep_checkpoints": "the best and the last round are kept",
+    "churn_at": "`tuneprune analyze churn` measures it afterwards",
 }
 
 
