@@ -4,11 +4,9 @@ It reads only. Every answer is a ``pyarrow.Table``; its columns are those of sch
 not say which.
 """
 
-import difflib
-import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,108 +15,31 @@ from tuneprune.errors import ResultsError
 from tuneprune.results.agreement import agreement_of
 from tuneprune.results.churn import ChurnView, churn_table
 from tuneprune.results.compare import Block, comparison_table
-from tuneprune.results.folders import Folder, folder_at, place_of
+from tuneprune.results.folders import place_of
 from tuneprune.results.learning import learning_curves_of
 from tuneprune.results.masks import MaskView, mask_table
 from tuneprune.results.networks import of_network, of_subnets, trial_of, whole_model
-from tuneprune.results.parts import TableFiles, find_sweeps
 from tuneprune.results.ranking import best_trials, pareto_front
 from tuneprune.results.reset_agreement import AgreementView, reset_agreement_of
 from tuneprune.results.resets import THRESHOLD, ResetChoice, ResetRows, ResetView, reset_table
 from tuneprune.results.round_settings import round_settings
 from tuneprune.results.rounds import ClientView, RoundView, client_table, round_table
 from tuneprune.results.schema import TABLES
-from tuneprune.results.settings import configured_values, searched_names, with_settings
-from tuneprune.results.settle import settle
 from tuneprune.results.subnets import SubnetRows, SubnetView, subnet_table
+from tuneprune.results.sweep_tables import SweepTables
 from tuneprune.results.trainings import Steps
 
 
-class Results:
-    """The tables of one sweep or of several, made by ``open_results``.
+class Results(SweepTables):
+    """The tables of one sweep or of several, made by ``open_results``, and what can be asked.
 
     Every call looks at the folder again and reads only the files that are new, so one object
     follows a running sweep. Rows are settled: one for each key, the highest attempt's.
     """
 
-    def __init__(self, place: str | Path | Folder) -> None:
-        self._folder = folder_at(place)
-        self._files: dict[str, dict[str, TableFiles]] = {table: {} for table in TABLES}
-        self._settled: dict[str, tuple[list[pa.Table], pa.Table]] = {}
-        self._typed: tuple[pa.Table, pa.Table] | None = None
-
-    @property
-    def path(self) -> Path:
-        """The folder of the sweep, or of the sweeps.
-
-        Raises:
-            ResultsError: they do not lie on this machine's file system.
-        """
-        if self._folder.path is None:
-            raise ResultsError("results", str(self._folder), "must be a local folder for this")
-        return self._folder.path
-
-    @property
-    def folder(self) -> Folder:
-        """The folder of the sweep, or of the sweeps, wherever it lies."""
-        return self._folder
-
-    @property
-    def warnings(self) -> list[str]:
-        """One line for each file that was skipped when its table was last read."""
-        problems = {
-            name if where == str(self._folder) else f"{one.folder.name}/{name}": problem
-            for files in self._files.values()
-            for where, one in files.items()
-            for name, problem in one.problems.items()
-            if one.folder.exists()
-        }
-        return [f"{name}: skipped, {problems[name]}" for name in sorted(problems)]
-
-    def table(self, name: str) -> pa.Table:
-        """Return all rows of a table, sorted by sweep, trial, step and the table's own keys.
-
-        Raises:
-            ResultsError: there is no such table, or a newer version of tuneprune wrote it.
-        """
-        raw = [files.read() for files in self._files_of(name)]
-        # A read returns the same object until there is news.
-        if name not in self._settled or not _same_objects(self._settled[name][0], raw):
-            rows = pa.concat_tables([TABLES[name].empty_table(), *raw])
-            self._settled[name] = (raw, settle(name, rows))
-        return self._settled[name][1]
-
-    def trials(self) -> pa.Table:
-        """Return the latest row of every trial, then its searched settings as typed columns.
-
-        ``step`` is how many optimizer steps a trial has finished as far as is known: 0 for a trial
-        that runs, failed or was cut off; ``steps`` and ``evaluations`` know better.
-        """
-        rows = self.table("trials")
-        if self._typed is None or self._typed[0] is not rows:
-            self._typed = (rows, with_settings(rows))
-        return self._typed[1]
-
-    def searched(self) -> list[str]:
-        """Return the dotted paths of the searched settings; each is a column of ``trials()``."""
-        return searched_names(self.table("trials"))
-
-    def split_name(self, role: Literal["dev", "test"]) -> str:
-        """Return what the trials' own settings call the split that is their dev or test split.
-
-        Raises:
-            ResultsError: they name none, or several.
-        """
-        field = f"corpus.{role}_split"
-        names = configured_values(self.table("trials"), field)
-        if len(names) != 1:
-            found = ", ".join(map(str, names)) or "none"
-            raise ResultsError(field, found, "the trials must agree on one split; name it")
-        return str(names[0])
-
     def steps(self, trial: str | None = None) -> pa.Table:
         """Return the training log, of one trial or of all."""
-        return self._rows_of("steps", trial)
+        return self.rows_of("steps", trial)
 
     def evaluations(
         self,
@@ -141,7 +62,7 @@ class Results:
             raise ResultsError(
                 "by_subnet", True, "subnets are not evaluated by language; leave one"
             )
-        rows = self._rows_of("evaluations", trial)
+        rows = self.rows_of("evaluations", trial)
         rows = of_subnets(rows) if by_subnet else whole_model(rows)
         if by_language:
             rows = rows.filter(pc.is_valid(rows["language"]))
@@ -161,7 +82,7 @@ class Results:
 
     def adaptations(self, trial: str | None = None) -> pa.Table:
         """Return the adaptation events, of one trial or of all."""
-        return self._rows_of("adaptations", trial)
+        return self.rows_of("adaptations", trial)
 
     def groups(
         self,
@@ -180,14 +101,14 @@ class Results:
         Raises:
             ResultsError: there are rows, but none of that event or that scorer.
         """
-        rows = self._rows_of("group_scores", trial)
+        rows = self.rows_of("group_scores", trial)
         for name, value in (("event", event), ("scorer", scorer)):
             rows = rows if value is None else _having(rows, name, value)
         return rows.filter(pc.fill_null(rows["applied"], True)) if applied_only else rows
 
     def recoveries(self, trial: str | None = None) -> pa.Table:
         """Return whether and when the loss came back after each event, of one trial or of all."""
-        return self._rows_of("recoveries", trial)
+        return self.rows_of("recoveries", trial)
 
     def scorer_agreement(self, trial: str | None = None) -> pa.Table:
         """Return how far the scorers of each event agree; see ``agreement.agreement_of``."""
@@ -200,7 +121,7 @@ class Results:
             trial: the trial.
             step: finished optimizer steps; 0 is before training, None is the end.
         """
-        rows = self._rows_of("allocations", trial)
+        rows = self.rows_of("allocations", trial)
         if step is not None:
             rows = rows.filter(pc.less_equal(rows["step"], step))
         return _last_step(rows)
@@ -213,7 +134,7 @@ class Results:
             step: finished optimizer steps; None is the end.
             by: what a row is; see ``masks.mask_table``.
         """
-        rows = self._rows_of("masks", trial)
+        rows = self.rows_of("masks", trial)
         return mask_table(rows, self.adaptations(trial), by=by, step=step)
 
     def subnets(
@@ -232,7 +153,7 @@ class Results:
         rows = SubnetRows(
             trials=trials,
             searched=self.searched(),
-            subnets=self._rows_of("subnets", trial),
+            subnets=self.rows_of("subnets", trial),
             evaluations=self.evaluations(trial, by_subnet=True),
             adaptations=self.adaptations(trial),
         )
@@ -264,7 +185,7 @@ class Results:
         rows = ResetRows(
             trials=self.table("trials"),
             searched=self.searched(),
-            resets=self._rows_of("layer_resets", trial),
+            resets=self.rows_of("layer_resets", trial),
         )
         choice = ResetChoice(step=step, split=split, scope=scope, reset=reset)
         return reset_table(rows, choice, by=by, threshold=threshold)
@@ -277,7 +198,7 @@ class Results:
         step: Steps = "every",
     ) -> pa.Table:
         """Return how well importance scores foresee resets; see ``reset_agreement_of``."""
-        resets = self._rows_of("layer_resets", trial)
+        resets = self.rows_of("layer_resets", trial)
         return reset_agreement_of(self.groups(trial), resets, by=by, step=step)
 
     def churn(
@@ -290,7 +211,7 @@ class Results:
             by: what a row is; see ``churn.churn_table``.
             step: finished optimizer steps; ``every`` step; or None, the last one of each trial.
         """
-        rows = self._rows_of("churn", trial)
+        rows = self.rows_of("churn", trial)
         return churn_table(rows, self.table("trials"), self.searched(), by=by, step=step)
 
     def rounds(
@@ -315,12 +236,12 @@ class Results:
             return round_settings(self, against=against)
         if against is not None:
             raise ResultsError("against", against, "is of --by setting alone")
-        rows, evaluations = self._rows_of("rounds", trial), self.evaluations(trial)
+        rows, evaluations = self.rows_of("rounds", trial), self.evaluations(trial)
         return round_table(rows, evaluations, self.table("trials"), self.searched())
 
     def clients(self, trial: str | None = None, *, by: ClientView = "row") -> pa.Table:
         """Return what clients did in the rounds, of one trial or of all; see ``client_table``."""
-        return client_table(self._rows_of("clients", trial), by=by)
+        return client_table(self.rows_of("clients", trial), by=by)
 
     def utterances(self, trial: str, split: str, step: int | None = None) -> pa.Table:
         """Return what was recognised in every utterance of a split.
@@ -333,7 +254,7 @@ class Results:
         Raises:
             ResultsError: no such trial, a subnet that it has kept nothing of, or no such split.
         """
-        rows = _of_split(of_network(self._rows_of("utterances", trial_of(trial)), trial), split)
+        rows = _of_split(of_network(self.rows_of("utterances", trial_of(trial)), trial), split)
         if step is None:
             return _last_step(rows)
         return rows.filter(pc.equal(rows["step"], step))
@@ -351,84 +272,6 @@ class Results:
     ) -> pa.Table:
         """Return in a row how far trial ``a`` differs from ``b``; see ``comparison_table``."""
         return comparison_table(self, a, b, split=split, by=by, seed=seed)
-
-    def sql(self, query: str) -> pa.Table:
-        """Answer a query in DuckDB's SQL over the tables, without copying them.
-
-        ``trials`` has its typed settings; a dotted name is quoted: ``"adaptation.delta"``. A column
-        of the answer that is named like one before it is called ``NAME_1``, ``NAME_2``, ...
-
-        Raises:
-            ResultsError: DuckDB refuses the query, or it returns no rows by its kind.
-        """
-        before = self._names_in(query)
-        try:
-            return self._answer(query, lazily=True)
-        except (ResultsError, OSError):
-            if before == self._names_in(query):
-                raise
-            return self._answer(query, lazily=False)  # a file was compacted before it was read
-
-    def _names_in(self, query: str) -> list[list[str]]:
-        """Return the names of the files of all tables that a query names."""
-        named = [name for name in TABLES if name in query.lower()]
-        return [files.names() for name in named for files in self._files_of(name)]
-
-    def _answer(self, query: str, *, lazily: bool) -> pa.Table:
-        import duckdb
-
-        # Off: else a wrong table name could be found among the Python variables of this frame.
-        with duckdb.connect(config={"python_enable_replacements": "false"}) as database:
-            for name in TABLES:
-                if name in query.lower():
-                    database.register(name, self._for_queries(name, lazily=lazily))
-            try:
-                answer = database.sql(query)
-                if answer is not None:
-                    rows = answer.to_arrow_table()
-                    return rows.rename_columns(_distinct(rows.column_names))
-            except duckdb.Error as error:
-                message = str(error)
-                if "Table with name" in message:  # below, DuckDB proposes tables of its own
-                    message = f"{message.splitlines()[0]} tables: {', '.join(TABLES)}"
-                raise ResultsError("query", query, message) from None
-        raise ResultsError("query", query, "must be a query that returns rows")
-
-    def _for_queries(self, table: str, *, lazily: bool) -> Any:
-        """Return a table for DuckDB: from one Parquet file it reads by itself what it needs."""
-        if table == "trials":
-            return self.trials()
-        files = self._files_of(table)
-        whole = files[0].settled_file() if lazily and len(files) == 1 else None
-        return self.table(table) if whole is None else whole
-
-    def _rows_of(self, table: str, trial: str | None) -> pa.Table:
-        if trial is None:
-            return self.table(table)
-        sweep = self._sweep_of(trial)
-        raw = [files.read_trial(trial) for files in self._files_of(table)]
-        rows = settle(table, pa.concat_tables([TABLES[table].empty_table(), *raw]))
-        return rows.filter(pc.equal(rows["sweep_id"], sweep))
-
-    def _files_of(self, table: str) -> list[TableFiles]:
-        """Return the files of a table, of every sweep."""
-        if table not in TABLES:
-            raise ResultsError("table", table, f"must be one of {', '.join(TABLES)}")
-        sweeps = {str(sweep): sweep for sweep in find_sweeps(self._folder)}
-        known = self._files[table]
-        return [known.setdefault(at, TableFiles(sweep, table)) for at, sweep in sweeps.items()]
-
-    def _sweep_of(self, trial: str) -> str:
-        """Return the sweep that a trial is of; refuse one that is of none, or of several."""
-        trials = self.table("trials")
-        found = trials.filter(pc.equal(trials["trial_id"], trial))["sweep_id"].to_pylist()
-        if not found:
-            names = sorted(set(trials["trial_id"].to_pylist()))
-            raise ResultsError("trial", trial, _nearest(trial, names))
-        if len(found) > 1:
-            remedy = f"is in several sweeps ({', '.join(found)}); open one of them"
-            raise ResultsError("trial", trial, remedy)
-        return str(found[0])
 
 
 def open_results(path: str | Path) -> Results:
@@ -449,22 +292,6 @@ def open_results(path: str | Path) -> Results:
     raise ResultsError("results", place, "; ".join([remedy, *results.warnings[:3]]))
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return ``names`` with a number added to each that was there before."""
-    distinct: list[str] = []
-    for name in names:
-        number, free = 0, name
-        while free in distinct:
-            number += 1
-            free = f"{name}_{number}"
-        distinct.append(free)
-    return distinct
-
-
-def _same_objects(before: Sequence[pa.Table], now: Sequence[pa.Table]) -> bool:
-    return len(before) == len(now) and all(map(operator.is_, before, now))
-
-
 def _of_split(rows: pa.Table, split: str) -> pa.Table:
     known = sorted(pc.unique(rows["split"]).to_pylist())
     if known and split not in known:
@@ -481,9 +308,3 @@ def _having(rows: pa.Table, name: str, value: int | str) -> pa.Table:
 
 def _last_step(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.equal(rows["step"], pc.max(rows["step"])))
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=3)
-    hint = f"did you mean {', '.join(close)}?" if close else f"{len(names)} trials are there"
-    return f"is not a trial of these results; {hint}"
