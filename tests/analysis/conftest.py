@@ -21,6 +21,11 @@ RUNS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "batch": ("model.conv_norm=batch",),
     "moved": (f"adaptation={MOVING}",),
+    "emptied": (
+        "model.slices_per_module=1",
+        "adaptation={method: grow_drop, scorer: taylor, at: 0.5, delta: 0.3}",
+    ),
+    "gated": ("adaptation={method: grow_drop, scorer: learnable, at: 0.75, delta: 0.1}",),
     "masked": (f"adaptation={MASKED | STEPWISE}",),
     "languages": (f"adaptation={MASKED | BY_LANGUAGE}", "training.languages=one_per_batch"),
     "learned": ("training.epochs=15", "optim.peak_lr=1e-2"),

@@ -249,6 +249,35 @@ def test_masks_stay_on_what_is_reset(finished: Finished, name: str) -> None:
         assert row["loss"] == pytest.approx(naive.loss, rel=1e-5)
 
 
+def test_emptied_modules_have_nothing_to_reset(finished: Finished) -> None:
+    results = finished("emptied")
+    study = ResetStudy(resets=("re_init",), scopes=("module", "group"), checkpoints=("last",))
+    measure_resets(results, study)
+    modules = ungated_model(best_of(results, "last")).prunable_modules()
+    filled = {module.name for module in modules if module.groups}
+    assert len(filled) < len(modules)
+    assert {row["name"] for row in rows_of(results, scope="module")} == filled
+
+
+def test_before_and_after_an_event_are_two_models(finished: Finished) -> None:
+    results = finished("moved")
+    run = results.path / "checkpoints" / "run"
+    after = read_checkpoint(run / "kept-00000016")
+    (run / "kept-00000016").rename(run / "x")
+    last = find_checkpoint(run, "last")
+    assert last is not None
+    measure_resets(results, ResetStudy(draws=1, checkpoints=("last",)))
+    state = (last / "state.json").read_text()
+    assert f'"step": {read_checkpoint(last).step}' in state
+    (last / "state.json").write_text(state.replace('"step": 32', '"step": 16', 1))
+    (run / "x").rename(run / "kept-00000016")
+    last.rename(run / "last-00000016")
+    measure_resets(results, ResetStudy(draws=1, checkpoints=("last",)))
+    assert measure_resets(results, ResetStudy(draws=1, checkpoints=("kept",), steps=(16,))) == 2
+    there = {row["before_event"] for row in rows_of(results, step=after.step)}
+    assert there == {True, False}
+
+
 def test_kept_checkpoints_are_those_before_an_event(finished: Finished) -> None:
     results = finished("moved")
     study = ResetStudy(scopes=("group",), draws=1, checkpoints=("kept", "last"))

@@ -8,7 +8,7 @@ import torch
 from tuneprune.analysis import measure_churn
 from tuneprune.errors import ResultsError
 from tuneprune.results import Results
-from tuneprune.training.checkpoint import find_checkpoint, read_checkpoint
+from tuneprune.training.checkpoint import find_checkpoint, load_model_tensors, read_checkpoint
 from tuneprune.training.recogniser import ungated_model
 
 pytestmark = pytest.mark.slow
@@ -92,6 +92,24 @@ def test_without_a_kept_checkpoint_the_seed_says_what_was_there(finished: Finish
     last = max(row["step"] for row in with_it)
     found = [row for row in results.table("churn").to_pylist() if row["step"] == last]
     assert found == [row for row in with_it if row["step"] == last]
+
+
+def test_gates_are_no_part_of_the_weights(finished: Finished) -> None:
+    results = finished("gated")
+    path = results.path / "checkpoints" / "run" / "kept-00000016"
+    raw = load_model_tensors(read_checkpoint(path))
+    assert raw.gates is not None
+    measure_churn(results, checkpoints=("kept",))
+    first = tensors(results, "kept-00000000")
+    key = "blocks.0.ff1.linear_out.weight"
+    distance = float((raw.state_dict()[key] - first[key]).double().norm())
+    (row,) = [
+        row
+        for row in results.table("churn").to_pylist()
+        if (row["step"], row["layer"], row["kind"], row["tensor"])
+        == (16, 0, "ff1", "linear_out.weight")
+    ]
+    assert row["distance"] == pytest.approx(distance, rel=1e-6)
 
 
 def test_wrong_input_is_one_line(finished: Finished) -> None:

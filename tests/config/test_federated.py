@@ -42,7 +42,10 @@ def built(*overrides: str) -> RunConfig:
         ),
         (["model.conv_norm=batch"], "model.conv_norm = 'batch': has running statistics"),
         (["federated.dropout={aim: flat}"], "rate must be given with aim 'flat'"),
-        (["federated.dropout={aim: flat, rate: 1}"], "rate must be given with aim 'flat', and be"),
+        (
+            ["federated.dropout={aim: flat, rate: 1}"],
+            "rate must be given with aim 'flat', above 0",
+        ),
         ([FLAT, "federated.dropout.layers=2"], "layers has no effect with aim 'flat'"),
         ([FLAT, "federated.dropout.base_rate=0.2"], "base_rate has no effect with aim 'flat'"),
         ([FLAT, "federated.dropout.order=[0, 1, 2, 3]"], "order has no effect with aim 'flat'"),

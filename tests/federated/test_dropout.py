@@ -77,6 +77,12 @@ def test_resets_rank_the_layers(tmp_path: Path) -> None:
     assert layer_order(run_of({**AIMED, "ranking": str(tmp_path)})) == (1, 2, 0, 3)
 
 
+def test_a_folder_may_have_an_at_in_its_name(tmp_path: Path) -> None:
+    write_resets(tmp_path / "a@b", {"t00": [0.2, 0.1, 0.3, 0.5]})
+    for ranking in (f"{tmp_path}/a@b", f"{tmp_path}/a@b@t00"):
+        assert layer_order(run_of({**AIMED, "ranking": ranking})) == (1, 0, 2, 3)
+
+
 def test_without_an_aim_there_is_no_order() -> None:
     assert layer_order(run_of({"aim": "flat", "rate": 0.1})) is None
     assert layer_order(run_of({**AIMED, "order": ORDER})) == ORDER
@@ -84,10 +90,13 @@ def test_without_an_aim_there_is_no_order() -> None:
 
 def test_results_that_rank_nothing_are_refused_in_one_line(tmp_path: Path) -> None:
     write_resets(tmp_path / "two", {"t00": [0.2, 0.1]})
+    write_resets(tmp_path / "six", {"t00": [0.2, 0.1, 0.3, 0.4, 0.5, 0.6]})
     for ranking, said in (
         (f"{tmp_path}/none", "can not be used"),
         (f"{tmp_path}/two@t07", "can not be used"),
         (f"{tmp_path}/two", "ranks no layer 2, 3 of this model"),
+        (f"{tmp_path}/two@", "is named by nothing after the @"),
+        (f"{tmp_path}/six", "ranks layer 4, 5 that is not in this model"),
     ):
         with pytest.raises(ConfigError, match=said) as refusal:
             layer_order(run_of({**AIMED, "ranking": ranking}))

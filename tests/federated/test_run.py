@@ -10,7 +10,7 @@ from federated_runs import Spoiled, backwards, federated_config, run_federated, 
 from torch import Tensor
 
 from tuneprune.config import RunConfig
-from tuneprune.errors import ConfigError
+from tuneprune.errors import ConfigError, ResourceError
 from tuneprune.federated.clients import clients_of, units_generator
 from tuneprune.federated.dropout import divided_modules, draw_units
 from tuneprune.models.build import build_model
@@ -240,28 +240,31 @@ def test_a_client_that_fails_is_left_out_and_recorded(
         torch.testing.assert_close(tensor, sum(m[name] for m in models) / 5, rtol=1e-5, atol=1e-6)
 
 
-def test_where_all_clients_fail_the_model_stays_and_the_run_goes_on(
+def test_where_all_clients_fail_until_an_evaluation_the_run_fails(
     tones: Path, tmp_path: Path
 ) -> None:
     config = federated_config(tones, *ADAM)
-    summary = run_federated(config, tmp_path, run_items=Spoiled(everybody="raise"))
-    assert (summary.status, summary.step) == ("finished", 4)
-    begun = initial(config, prepare(config)).state_dict()
-    assert all(torch.equal(tensor, begun[name]) for name, tensor in weights(tmp_path).items())
-    for row in open_results(tmp_path).table("rounds").to_pylist():
+    with pytest.raises(ResourceError, match=r"have all failed until round \d: \w+"):
+        run_federated(config, tmp_path, run_items=Spoiled(everybody="raise"))
+    rows = open_results(tmp_path).table("rounds").to_pylist()
+    assert rows
+    for row in rows:
         assert (row["clients"], row["failed_clients"], row["bytes_up"]) == (0, 3, 0)
         assert row["loss"] is None
         assert row["update_norm"] is None
+    assert not list((tmp_path / "checkpoints").glob("*"))
 
 
-def test_clients_that_diverge_by_themselves_are_not_averaged(tones: Path, tmp_path: Path) -> None:
+def test_clients_that_all_diverge_are_not_averaged_and_the_run_has_diverged(
+    tones: Path, tmp_path: Path
+) -> None:
     summary = run_federated(federated_config(tones, "federated.client_lr=1e30"), tmp_path)
-    assert summary.status == "finished"
+    assert (summary.status, summary.checkpoint) == ("diverged", "")
+    assert summary.test_wer != summary.test_wer
     rows = open_results(tmp_path).table("clients").to_pylist()
-    spoiled = [row for row in rows if row["end"] == "not_finite"]
-    assert spoiled
-    assert all(None in (row["loss"], row["update_norm"]) for row in spoiled)
-    assert all(row["bytes_up"] > 0 for row in spoiled)
+    assert {row["end"] for row in rows} == {"not_finite"}
+    assert all(None in (row["loss"], row["update_norm"]) for row in rows)
+    assert all(row["bytes_up"] > 0 for row in rows)
 
 
 def test_gradients_of_clients_are_clipped(tones: Path, tmp_path: Path) -> None:

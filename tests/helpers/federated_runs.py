@@ -89,7 +89,8 @@ def write_resets(folder: Path, increases: dict[str, list[float]]) -> None:
             for layer, increase in enumerate(by_layer):
                 writer.add(
                     "layer_resets", step=10, split="dev", reset="re_rand", scope="block",
-                    name=f"blocks.{layer}", draw=0, with_statistics=True, layer=layer, params=1,
+                    name=f"blocks.{layer}", draw=0, with_statistics=True, before_event=False,
+                    layer=layer, params=1,
                     wer=0.1 + increase, wer_low=0.0, wer_high=1.0, cer=0.1, increase=increase,
                     increase_low=0.0, increase_high=1.0, num_ref_words=10,
                 )  # fmt: skip

@@ -57,7 +57,8 @@ def add_reset(
     for draw, (wer, far) in enumerate(zip(wers, reach or [0.05] * len(wers), strict=True)):
         writer.add(
             "layer_resets", step=step, split=split, reset=reset, scope=scope, name=name, draw=draw,
-            with_statistics=with_statistics, layer=layer, kind=kind, group_index=place,
+            with_statistics=with_statistics, before_event=False, layer=layer, kind=kind,
+            group_index=place,
             origin=origin, params=100, wer=wer, wer_low=wer - far, wer_high=wer + far, cer=wer / 2,
             increase=wer - base, increase_low=wer - base - far, increase_high=wer - base + far,
             num_ref_words=100,
@@ -103,8 +104,8 @@ def write_churn(
             largest = max(by_layer)
             for layer, distance in enumerate(by_layer):
                 writer.add(
-                    "churn", step=step, layer=layer, kind=kind, tensor=tensor, params=100,
-                    distance=distance, initial_norm=10.0,
+                    "churn", step=step, before_event=False, layer=layer, kind=kind, tensor=tensor,
+                    params=100, distance=distance, initial_norm=10.0,
                     churn=distance / largest if largest else None,
                 )  # fmt: skip
 

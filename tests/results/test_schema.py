@@ -110,14 +110,14 @@ ADDED_V5: dict[str, dict[str, object]] = {
 ADDED_V6: dict[str, dict[str, object]] = {
     "layer_resets": {
         "split": "test", "reset": "re_rand", "scope": "group", "name": "blocks.3.mhsa.5",
-        "draw": 2, "with_statistics": True, "layer": 3, "kind": "mhsa", "group_index": 5,
-        "origin": "blocks.3.mhsa.6", "params": 150, "wer": 0.75, "wer_low": 0.5,
+        "draw": 2, "with_statistics": True, "before_event": False, "layer": 3,
+        "kind": "mhsa", "group_index": 5, "origin": "blocks.3.mhsa.6", "params": 150, "wer": 0.75, "wer_low": 0.5,
         "wer_high": 0.875, "cer": 0.5, "loss": None, "increase": 0.25, "increase_low": 0.125,
         "increase_high": 0.375, "num_ref_words": 12,
     },
     "churn": {
-        "layer": 3, "kind": "mhsa", "tensor": None, "params": 1050, "distance": 2.5,
-        "initial_norm": 10.0, "churn": 0.625,
+        "before_event": True, "layer": 3, "kind": "mhsa", "tensor": None, "params": 1050,
+        "distance": 2.5, "initial_norm": 10.0, "churn": 0.625,
     },
     "rounds": {
         "clients": 7, "failed_clients": 1, "utterances": 210, "model_params": 1000,

@@ -21,6 +21,7 @@ from tuneprune.analysis.runs import (
     Row,
     checkpoints_of,
     finished_trials,
+    is_before_event,
     writer_of,
 )
 from tuneprune.analysis.targets import MODEL, Scope, Target, reset_params, targets_of
@@ -49,7 +50,8 @@ class ResetStudy:
         checkpoints: which of a run: its best one, its last, those that it has kept for good.
         steps: of these, only those after so many steps; None: all of them.
         split: what is recognised: ``dev`` or ``test`` of the run.
-        with_statistics: running statistics of batch norm are reset, too.
+        with_statistics: running statistics of batch norm are reset, too; counts as so where a
+            model has none.
     """
 
     resets: tuple[Reset, ...] = ("re_rand",)
@@ -73,6 +75,7 @@ class ResetJob:
         targets: what is reset, each by itself.
         split: ``dev`` or ``test``.
         with_statistics: running statistics are reset, too.
+        before_event: the checkpoint is of the model before an event of its step.
     """
 
     trial: str
@@ -82,6 +85,7 @@ class ResetJob:
     targets: tuple[Target, ...]
     split: Literal["dev", "test"]
     with_statistics: bool
+    before_event: bool
 
 
 RunJobs = Callable[
@@ -169,7 +173,12 @@ def measure(job: ResetJob) -> list[Row]:
     )
     modules = model.prunable_modules()
     counts = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    known = {"step": held.step, "split": split.name, "with_statistics": job.with_statistics}
+    known = {
+        "step": held.step,
+        "split": split.name,
+        "with_statistics": job.with_statistics,
+        "before_event": job.before_event,
+    }
     measured = [
         {"reset": "nothing", "draw": 0, "params": 0, **_place(MODEL)},
         *(
@@ -229,11 +238,13 @@ def _jobs_of(results: Results, trial: Row, study: ResetStudy) -> Iterator[ResetJ
             remedy = "has no blocks of modules that could be reset"
             raise ConfigError("model.encoder", held.config.model.encoder, remedy)
         origins = held.hook.get("origins") or {}
+        before_event = is_before_event(results, trial, path)
+        with_statistics = study.with_statistics or not dict(model.named_buffers())
         targets = [one for scope in study.scopes for one in targets_of(modules, scope, origins)]
         split = getattr(held.config.corpus, f"{study.split}_split")
         for reset in study.resets:
             for draw in range(study.draws if reset == "re_rand" else 1):
-                part = (held.step, split, reset, draw, study.with_statistics)
+                part = (held.step, split, reset, draw, with_statistics, before_event)
                 missing = tuple(one for one in targets if (*part, one.scope, one.name) not in there)
                 if missing:
                     yield ResetJob(
@@ -243,12 +254,16 @@ def _jobs_of(results: Results, trial: Row, study: ResetStudy) -> Iterator[ResetJ
                         draw=draw,
                         targets=missing,
                         split=study.split,
-                        with_statistics=study.with_statistics,
+                        with_statistics=with_statistics,
+                        before_event=before_event,
                     )
 
 
 def _measured(results: Results, trial: Row) -> set[tuple[Any, ...]]:
-    names = ("step", "split", "reset", "draw", "with_statistics", "scope", "name")
+    names = (
+        *("step", "split", "reset", "draw", "with_statistics", "before_event"),
+        *("scope", "name"),
+    )
     rows = results.table("layer_resets").select(["sweep_id", "trial_id", *names]).to_pylist()
     own = (trial["sweep_id"], trial["trial_id"])
     return {

@@ -7,14 +7,14 @@ from tuneprune.analysis.runs import (
     CheckpointChoice,
     checkpoints_of,
     finished_trials,
+    is_before_event,
     writer_of,
 )
 from tuneprune.errors import ConfigError
 from tuneprune.results.reader import Results
 from tuneprune.structure.churn import churn_of
-from tuneprune.training.checkpoint import read_checkpoint
+from tuneprune.training.checkpoint import load_model_tensors, read_checkpoint
 from tuneprune.training.initial_model import first_model_of, initial_tensors
-from tuneprune.training.recogniser import ungated_model
 
 
 def measure_churn(
@@ -43,13 +43,13 @@ def measure_churn(
     measured = 0
     for trial in finished_trials(results, trials):
         own = (trial["sweep_id"], trial["trial_id"])
-        rows = results.table("churn").select(["sweep_id", "trial_id", "step"]).to_pylist()
-        there = {row["step"] for row in rows if (row["sweep_id"], row["trial_id"]) == own}
+        names = ["sweep_id", "trial_id", "step", "before_event"]
+        there = {tuple(row.values()) for row in results.table("churn").select(names).to_pylist()}
         for path in checkpoints_of(results.path, trial, checkpoints):
-            held = read_checkpoint(path)
-            if held.step in there:
+            held, before_event = read_checkpoint(path), is_before_event(results, trial, path)
+            if (*own, held.step, before_event) in there:
                 continue
-            model = ungated_model(held)
+            model = load_model_tensors(held)  # with its gates beside the weights, as it trained
             modules = model.prunable_modules()
             if not modules:
                 remedy = "has no blocks of modules to compare"
@@ -57,6 +57,6 @@ def measure_churn(
             initial = initial_tensors(first_model_of(held), model, held.hook)
             with writer_of(results, trial) as writer:
                 for row in churn_of(modules, initial, dict(model.named_parameters())):
-                    writer.add("churn", step=held.step, **asdict(row))
+                    writer.add("churn", step=held.step, before_event=before_event, **asdict(row))
             measured += 1
     return measured

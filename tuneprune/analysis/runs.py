@@ -18,9 +18,14 @@ def finished_trials(results: Results, trials: Sequence[str] | None) -> list[Row]
     """Return the rows of finished trials, in the order asked for; of all, if None.
 
     Raises:
-        ResultsError: there is no such trial, or it has not finished.
+        ResultsError: there is no such trial, it has not finished, or there are several sweeps.
     """
-    rows = {row["trial_id"]: row for row in results.trials().to_pylist()}
+    known = results.trials().to_pylist()
+    sweeps = sorted({row["sweep_id"] for row in known})
+    if len(sweeps) > 1:
+        remedy = f"must be the folder of one sweep; it holds {', '.join(sweeps)}"
+        raise ResultsError("sweep", results.path, remedy)
+    rows = {row["trial_id"]: row for row in known}
     finished = [name for name, row in rows.items() if row["status"] == "finished"]
     if not finished:
         raise ResultsError("sweep", results.path, "has no finished trial")
@@ -64,6 +69,14 @@ def checkpoints_of(
             there = ", ".join(map(str, sorted(found)))
             raise ResultsError("step", step, f"must be one of {trial['trial_id']}: {there}")
     return [found[step] for step in sorted(found if steps is None else set(steps))]
+
+
+def is_before_event(results: Results, trial: Row, path: Path) -> bool:
+    """Return whether a checkpoint holds what a trial's model was before an event of that step."""
+    if not path.name.startswith("kept"):
+        return False
+    events = results.adaptations(trial["trial_id"])["step"].to_pylist()
+    return read_checkpoint(path).step in events
 
 
 def writer_of(results: Results, trial: Row) -> TableWriter:

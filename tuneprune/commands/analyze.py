@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from tuneprune.commands.options import Sweep, sweep_folder
-from tuneprune.commands.resets import Parts, churn, reset_agreement, resets
+from tuneprune.commands.resets import Parts, Scope, churn, reset_agreement, resets
+from tuneprune.errors import ConfigError
 
 app = typer.Typer(
     help="Measure finished runs: which layers can be reset, how far weights have moved.",
@@ -20,15 +21,6 @@ class Reset(StrEnum):
 
     re_init = "re_init"
     re_rand = "re_rand"
-
-
-class Scope(StrEnum):
-    """What is reset at once."""
-
-    model = "model"
-    block = "block"
-    module = "module"
-    group = "group"
 
 
 class Role(StrEnum):
@@ -73,7 +65,9 @@ def ambient(
     scope: Annotated[
         list[Scope] | None, typer.Option(help="What is reset at once; repeatable. Default: block")
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Fresh draws of re_rand.")] = 3,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Fresh draws of re_rand. Default: 3")
+    ] = None,
     checkpoint: _Checkpoints = None,
     step: Annotated[
         list[int] | None,
@@ -97,11 +91,14 @@ def ambient(
     from tuneprune.results import open_results
     from tuneprune.sweep.interrupts import interruptible
 
+    wanted = reset or [Reset.re_rand]
+    if draws is not None and Reset.re_rand not in wanted:
+        raise ConfigError("--draws", draws, "has no effect without --reset re_rand")
     results = open_results(sweep_folder(sweep))
     study = ResetStudy(
-        resets=tuple(one.value for one in reset or [Reset.re_rand]),
+        resets=tuple(one.value for one in wanted),
         scopes=tuple(one.value for one in scope or [Scope.block]),
-        draws=draws,
+        draws=3 if draws is None else draws,
         checkpoints=tuple(one.value for one in checkpoint or [Role.best]),
         steps=tuple(step) if step else None,
         split=split.value,
@@ -113,7 +110,7 @@ def ambient(
             results, study, trials=trials, run=run, progress=progress.measured
         )
     print(f"{measured} resets measured\n", file=sys.stderr)
-    resets(sweep, every_step=Role.kept in (checkpoint or ()))
+    resets(sweep, trials[0] if trials and len(trials) == 1 else None, every_step=True)
 
 
 @app.command("churn")
@@ -125,12 +122,14 @@ def analyze_churn(
     """Measure from checkpoints how far training has moved the weights of each module."""
     from tuneprune.analysis import measure_churn
     from tuneprune.results import open_results
+    from tuneprune.sweep.interrupts import interruptible
 
     results = open_results(sweep_folder(sweep))
     roles = checkpoint or [Role.best]
-    measured = measure_churn(results, trials=trials, checkpoints=[one.value for one in roles])
+    with interruptible("interrupted; the same command goes on with what is missing"):
+        measured = measure_churn(results, trials=trials, checkpoints=[one.value for one in roles])
     print(f"{measured} checkpoints measured\n", file=sys.stderr)
-    churn(sweep, every_step=Role.kept in (checkpoint or ()))
+    churn(sweep, trials[0] if trials and len(trials) == 1 else None, every_step=True)
 
 
 @app.command("agreement")

@@ -201,7 +201,7 @@ def churn(
                 table,
                 shown_as,
                 churn_columns,
-                shared=("step", "trainings"),
+                shared=("step", "before_event", "trainings"),
                 nothing="no churn was recorded here",
                 note=_CHURN_NOTE,
             )

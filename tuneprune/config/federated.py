@@ -34,7 +34,8 @@ class FederatedDropoutConfig(Settings):
 
     Units are hidden units of feed-forward modules, channels of convolutions, and whole heads. A
     rate drops the nearest number of them, but never the last one. With ``conv_norm: layer``,
-    channels are normalised over those that a client has.
+    channels are normalised over those that a client has. With ``model.scale_dropout_by_width``, a
+    client's ordinary dropout is lower in a module of which it has fewer units.
     """
 
     aim: Literal["flat", "ambient", "critical"]
@@ -74,11 +75,13 @@ class FederatedDropoutConfig(Settings):
             raise ValueError(f"one of order and ranking must be given with aim '{self.aim}'")
         if max(self.base_rate, self.target_rate) >= 1:
             raise ValueError("base_rate and target_rate must be below 1")
+        if self.base_rate == self.target_rate:
+            raise ValueError("base_rate and target_rate must differ; aim 'flat' has one rate")
         return self
 
     def _check_flat(self) -> None:
-        if self.rate is None or self.rate >= 1:
-            raise ValueError("rate must be given with aim 'flat', and be below 1")
+        if self.rate is None or not 0 < self.rate < 1:
+            raise ValueError("rate must be given with aim 'flat', above 0 and below 1")
         for name in ("layers", "base_rate", "target_rate", "order", "ranking"):
             if getattr(self, name) != FederatedDropoutConfig.model_fields[name].default:
                 raise ValueError(f"{name} has no effect with aim 'flat', which has rate")
@@ -90,7 +93,9 @@ class FederatedConfig(Settings):
     A round draws clients, each of which trains the model on its own utterances by plain gradient
     descent; the mean of their updates, weighted by utterances, is what the server goes by:
     ``average`` adds it, times ``server_lr``; for ``momentum`` and ``adam`` it takes the place of
-    a negative gradient. Batches of a client are those of ``training.batch_frames``.
+    a negative gradient. That ``adam`` has Kingma and Ba's bias correction, with one count of steps
+    for all elements; the latter paper leaves it out. Batches of a client are those of
+    ``training.batch_frames``.
     """
 
     rounds: int = Field(ge=1)
@@ -172,6 +177,9 @@ def _check_dropout(dropout: FederatedDropoutConfig, model: ModelConfig) -> None:
             remedy = f"must be layers of the model, 0 to {num_blocks - 1}"
             raise ConfigError(f"{place}.{name}", list(getattr(dropout, name)), remedy)
     left = set(range(num_blocks)) - set(dropout.exclude_layers)
+    if not left:
+        remedy = "leaves no layer from which anything is dropped; leave federated.dropout out"
+        raise ConfigError(f"{place}.exclude_layers", list(dropout.exclude_layers), remedy)
     if dropout.order is not None and left - set(dropout.order):
         lacking = ", ".join(map(str, sorted(left - set(dropout.order))))
         remedy = f"must name every layer that is not excluded; {lacking} missing"

@@ -4,6 +4,7 @@ Rates are by layer: flat, or higher where layers are ambient or critical (arXiv 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -32,16 +33,37 @@ def layer_order(config: RunConfig) -> tuple[int, ...] | None:
     if dropout.order is not None:
         return dropout.order
     assert dropout.ranking is not None, "checked by the settings"
-    folder, _, trial = dropout.ranking.partition("@")
     try:
-        order = layer_ranking(open_results(folder), trial or None)
+        order = _ranked(dropout.ranking)
     except ResultsError as error:
         raise ConfigError(_RANKING, dropout.ranking, f"can not be used: {error}") from None
-    left = set(range(config.model.num_blocks)) - set(dropout.exclude_layers)
-    if left - set(order):
-        lacking = ", ".join(map(str, sorted(left - set(order))))
-        raise ConfigError(_RANKING, dropout.ranking, f"ranks no layer {lacking} of this model")
+    layers = set(range(config.model.num_blocks))
+    lacking = layers - set(dropout.exclude_layers) - set(order)
+    for of_one, said in ((lacking, "ranks no layer"), (set(order) - layers, "ranks layer")):
+        if of_one:
+            named = ", ".join(map(str, sorted(of_one)))
+            where = "of" if of_one is lacking else "that is not in"
+            raise ConfigError(_RANKING, dropout.ranking, f"{said} {named} {where} this model")
     return tuple(order)
+
+
+def _ranked(ranking: str) -> list[int]:
+    """Return the layers as FOLDER, or FOLDER@TRIAL, ranks them: on its test split, if on several.
+
+    Raises:
+        ResultsError: there are no results, or none that rank layers.
+    """
+    trial: str | None
+    folder, at, trial = ranking.rpartition("@")
+    if not at or Path(ranking).is_dir():
+        folder, trial = ranking, None
+    elif not trial:
+        raise ResultsError("trial", "", "is named by nothing after the @; leave out both")
+    results = open_results(folder)
+    blocks = results.resets(trial, by="row", scope="block", reset="re_rand")
+    splits = set(blocks["split"].to_pylist())
+    split = results.split_name("test") if len(splits) > 1 else None
+    return layer_ranking(results, trial, split=split)
 
 
 def layer_rates(

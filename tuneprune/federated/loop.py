@@ -14,8 +14,9 @@ import torch
 
 from tuneprune.adaptation import NOTHING_MASKED, NoHook, networks_of
 from tuneprune.config import RunConfig
+from tuneprune.errors import ResourceError
 from tuneprune.federated.dropout import layer_order
-from tuneprune.federated.rounds import RoundOutcome, Rounds
+from tuneprune.federated.rounds import ClientOutcome, RoundOutcome, Rounds
 from tuneprune.federated.server import apply_update_, build_server
 from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.schedules import evaluation_steps
@@ -56,6 +57,7 @@ class FederatedLoop:
     Raises:
         CheckpointError: tensors of ``start``, or of what the settings start from, can not be read.
         ConfigError: a round has more clients than there are, or no results rank the layers.
+        ResourceError: from ``run``: until the first evaluation, all clients have failed.
     """
 
     def __init__(
@@ -90,12 +92,20 @@ class FederatedLoop:
         self._due: Literal["verdict"] | None = None
         self._last_loss = math.nan
         self._last_rates = (math.nan, math.nan)
+        self._has_learned = start is not None  # else there would be no checkpoint
+        self._last_failure: ClientOutcome | None = None
         if start is not None:
             self._restore(start)
         self._evaluate_at = evaluation_steps(config.training.evaluate_every, self.total_steps)
 
     def run(self, progress: TrainingProgress) -> None:
-        """Train to the end, or until weights are not finite, or it is stopped."""
+        """Train to the end, or until weights are not finite, or it is stopped.
+
+        It has diverged, too, where no client could be used until the first evaluation.
+
+        Raises:
+            ResourceError: as the class says.
+        """
         if self.step == 0:
             self._recorder.allocation(0, self.model.prunable_modules())
             if self._config.model.start_from is not None:
@@ -108,8 +118,19 @@ class FederatedLoop:
                 break
             progress.stepped(self.step, self._last_loss)
             if self.step in self._evaluate_at:
+                if not self._has_learned:
+                    self._give_up()
+                    break
                 self._evaluate(progress)
                 self._ask_for_verdict()
+
+    def _give_up(self) -> None:
+        """End a run of which no client could be used so far: it is what it began with."""
+        if self._last_failure is not None and self._last_failure.end == "failed":
+            count = self._federated.clients_per_round
+            reason = f"have all failed until round {self.step}: {self._last_failure.reason}"
+            raise ResourceError("federated.clients_per_round", count, reason)
+        self.diverged = True
 
     def epochs_at(self, step: int) -> float:
         """Return how often a client has gone through its utterances after ``step`` rounds, mean."""
@@ -123,7 +144,9 @@ class FederatedLoop:
     def _round(self, progress: TrainingProgress) -> None:
         began = time.perf_counter()
         outcome = self._rounds.run(self.model, self.step)
+        self._last_failure = next(iter(outcome.failed), None)
         if outcome.update is not None:
+            self._has_learned = True
             apply_update_(self.model, self.optimizer, outcome.update)
             self._last_loss = outcome.loss if outcome.loss is not None else math.nan
         self.step += 1

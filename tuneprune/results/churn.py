@@ -32,6 +32,7 @@ _PART = ("kind", "tensor", "layer")
 POOLED = pa.schema(
     {
         "step": _I64,
+        "before_event": pa.bool_(),
         "kind": _TEXT,
         "tensor": _TEXT,
         "layer": _I32,
@@ -97,7 +98,8 @@ def _pooled(
     def part(row: Row) -> tuple[Any, ...]:
         at = -1 if last else row["step"]
         whose = settings[row["sweep_id"], row["trial_id"]]
-        return whose, at, row["kind"], row["tensor"] or "", row["layer"]
+        after = not row["before_event"]
+        return whose, at, after, row["kind"], row["tensor"] or "", row["layer"]
 
     counted = [row for row in rows if (row["sweep_id"], row["trial_id"]) in settings]
     parts = grouped(counted, part)
@@ -108,6 +110,7 @@ def _pooled(
         yield {
             "setting": setting, "sweep_id": setting.sweep_id, "settings": setting.settings,
             "is_baseline": setting.is_baseline, "step": common(trained, "step"),
+            "before_event": trained[0]["before_event"],
             **{name: trained[0][name] for name in _PART}, "trainings": len(trained),
             "churn": mean(known), "lowest": low, "highest": high,
             "range": None if high is None or low is None else high - low,

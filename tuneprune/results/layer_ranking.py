@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from tuneprune.errors import ResultsError
 from tuneprune.results.resets import trial_resets
-from tuneprune.results.trainings import grouped, having, mean
+from tuneprune.results.trainings import at_steps, grouped, having, mean
 
 if TYPE_CHECKING:
     from tuneprune.results.reader import Results
@@ -39,7 +39,7 @@ def layer_ranking(
         ResultsError: no such trial, step or split; nothing of that kind was measured, or on
             several splits; or the trials do not have the same layers.
     """
-    blocks = results.resets(trial, by="row", step=step, split=split, scope="block", reset=reset)
+    blocks = results.resets(trial, by="row", step="every", split=split, scope="block", reset=reset)
     if not blocks.num_rows:
         whose = "any trial" if trial is None else trial
         raise ResultsError(
@@ -49,7 +49,7 @@ def layer_ranking(
     splits = sorted(pc.unique(blocks["split"]).to_pylist())
     if len(splits) > 1:
         raise ResultsError("split", None, f"must be one of {', '.join(splits)}")
-    found = trial_resets(blocks, blocks)
+    found = trial_resets(at_steps(blocks, step), blocks)
     by_trial = grouped(found, lambda row: (row["sweep_id"], row["trial_id"]))
     layers = {key: {row["layer"] for row in rows} for key, rows in by_trial.items()}
     first, *others = layers

@@ -18,7 +18,7 @@ from tuneprune.results.trainings import Row, Steps, at_steps, grouped, mean
 AgreementView = Literal["all", "kind", "layer"]
 
 _I32, _I64, _TEXT = pa.int32(), pa.int64(), pa.string()
-_RESET = ("step", "split", "reset", "with_statistics", "scope")
+_RESET = ("step", "before_event", "split", "reset", "with_statistics", "scope")
 _EVENT = ("step", "event", "scorer")
 AGREEMENT = pa.schema(
     {
@@ -29,6 +29,7 @@ AGREEMENT = pa.schema(
         "reset_step": _I64,
         **dict.fromkeys(("split", "reset"), _TEXT),
         "with_statistics": pa.bool_(),
+        "before_event": pa.bool_(),
         "scope": _TEXT,
         "scorer": _TEXT,
         "applied": pa.bool_(),
@@ -125,7 +126,10 @@ def _compared(scores: Sequence[Row], resets: Sequence[Row]) -> Iterator[Row]:
     keys = {
         **{name: score[name] for name in ("sweep_id", "trial_id", "event", "step", "scorer")},
         "applied": score["applied"] is not False,
-        **{name: reset[name] for name in ("split", "reset", "with_statistics", "scope")},
+        **{
+            name: reset[name]
+            for name in ("split", "reset", "with_statistics", "before_event", "scope")
+        },
         "reset_step": reset["step"],
     }
     joined_by = _joined_by(scores, resets)

@@ -18,17 +18,19 @@ from tuneprune.results.setting_cells import (
     with_interval,
 )
 
-RESETS_SHARE = ("step", "split", "reset", "with_statistics", "is_baseline", "trainings")
+RESETS_SHARE = (
+    *("step", "before_event", "split", "reset", "with_statistics", "is_baseline", "trainings"),
+)
 """What the rows of resets may have in common, beside their sweep, trial, seed and settings."""
 
 AGREEMENT_SHARES = (
-    *("event", "step", "reset_step", "split", "reset", "with_statistics", "scope"),
+    *("event", "step", "reset_step", "before_event", "split", "reset", "with_statistics", "scope"),
     *("applied", "joined_by", "summary"),
 )
 """What the rows of an agreement may have in common, beside their sweep and trial."""
 
 _ROOM_OF_SETTINGS = 18
-_TITLES = {"with_statistics": "stats", "is_baseline": "baseline"}
+_TITLES = {"with_statistics": "stats", "is_baseline": "baseline", "before_event": "before"}
 
 
 def reset_columns(resets: pa.Table, searched: Sequence[str], width: int) -> list[Column]:
@@ -66,7 +68,7 @@ def churn_columns(churn: pa.Table, searched: Sequence[str], width: int) -> list[
         width: columns of text to fit in.
     """
     rows = churn.to_pylist()
-    shown = ("is_baseline", "step", "trainings", "kind", "tensor")
+    shown = ("is_baseline", "step", "before_event", "trainings", "kind", "tensor")
     distances = [short(row["distance"]) for row in rows]
     found = [
         *(text(rows, name) for name in shown if name in churn.column_names),

@@ -36,11 +36,19 @@ THRESHOLD: Final = 0.1
 ResetView = Literal["setting", "trial", "row"]
 
 _I32, _I64, _F64, _TEXT, _BOOL = pa.int32(), pa.int64(), pa.float64(), pa.string(), pa.bool_()
-_PLACE = ("step", "split", "reset", "scope", "with_statistics")  # names in it have their ranks
+_PLACE = (
+    "step",
+    "split",
+    "reset",
+    "scope",
+    "with_statistics",
+    "before_event",
+)  # names in it have their ranks
 _NAMED = {
     "step": _I64,
     **dict.fromkeys(("split", "reset", "scope"), _TEXT),
     "with_statistics": _BOOL,
+    "before_event": _BOOL,
     "name": _TEXT,
     "layer": _I32,
     "kind": _TEXT,
@@ -139,7 +147,9 @@ def setting_resets(
     asked = _asked(rows.resets, choice)
     trainings = trainings_of(asked, rows.trials)
     trials = trial_resets(asked, rows.resets)
-    return _ranked(_pooled(trials, trainings, last=choice.step is None), threshold, ("setting",))
+    last = choice.step is None
+    pooled = _pooled(trials, trainings, last=last)
+    return _ranked(pooled, threshold, ("setting",), over_steps=last)
 
 
 def _asked(resets: pa.Table, choice: ResetChoice) -> pa.Table:
@@ -177,7 +187,8 @@ def trial_resets(resets: pa.Table, measured: pa.Table) -> list[Row]:
 
 
 def _model(row: Row) -> tuple[Any, ...]:
-    return row["sweep_id"], row["trial_id"], row["step"], row["split"]
+    names = ("sweep_id", "trial_id", "step", "before_event", "split")
+    return tuple(row[name] for name in names)
 
 
 def _spread(wers: Sequence[float]) -> dict[str, Any]:
@@ -209,12 +220,23 @@ def _pooled(
         }  # fmt: skip
 
 
-def _ranked(rows: Iterable[Row], threshold: float, whose: Sequence[str]) -> list[dict[str, Any]]:
-    """Return rows with rank and verdict, in order: the whole model first, then by rank."""
+def _ranked(
+    rows: Iterable[Row], threshold: float, whose: Sequence[str], *, over_steps: bool = False
+) -> list[dict[str, Any]]:
+    """Return rows with rank and verdict, in order: the whole model first, then by rank.
+
+    ``over_steps``, rows of different steps are ranked together: those of trainings that end at
+    different ones, where a part may be in some of them only.
+    """
     ranked: list[dict[str, Any]] = []
-    places = grouped(rows, lambda row: tuple(row[name] for name in (*whose, *_PLACE)))
-    for place in sorted(places, key=_in_order):
-        for rank, row in enumerate(sorted(places[place], key=_by_increase)):
+    place = (None, *_PLACE[1:]) if over_steps else _PLACE
+
+    def placed(row: Row) -> tuple[Any, ...]:
+        return tuple(None if name is None else row[name] for name in (*whose, *place))
+
+    places = grouped(rows, placed)
+    for one in sorted(places, key=_in_order):
+        for rank, row in enumerate(sorted(places[one], key=_by_increase)):
             of_part = {"rank": rank, "verdict": _verdict(row, threshold)}
             relative = row["increase"] / row["base_wer"] if row["base_wer"] else None
             known = {**row, "relative_increase": relative, "threshold": threshold}
@@ -223,9 +245,9 @@ def _ranked(rows: Iterable[Row], threshold: float, whose: Sequence[str]) -> list
 
 
 def _in_order(place: tuple[Any, ...]) -> tuple[Any, ...]:
-    *whose, step, split, reset, scope, statistics = place
+    *whose, step, split, reset, scope, statistics, before = place
     at = -1 if step is None else step
-    return *whose, at, split, SCOPES.index(scope), RESETS.index(reset), statistics
+    return *whose, at, not before, split, SCOPES.index(scope), RESETS.index(reset), statistics
 
 
 def _by_increase(row: Row) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ def setting_columns(settings: pa.Table, searched: Sequence[str], width: int) -> 
         width: columns of text to fit in.
     """
     rows = settings.to_pylist()
-    rates = [with_interval(row["test_wer"], row["test_low"], row["test_high"]) for row in rows]
+    rates = [with_interval(row.get("test_wer"), row["test_low"], row["test_high"]) for row in rows]
     found = [
         Column(name="seeds", cells=[_seeds(row) for row in rows], is_number=False),
         percents(rows, "dropped_share", "dropped"),

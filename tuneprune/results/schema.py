@@ -270,6 +270,7 @@ _LAYER_RESETS = (
     _since_6("name", _TEXT, "name", "the block, module or group that was reset; model: the model"),
     _since_6("draw", _I32, "index", "fresh draw of re_rand, from 0; 0 of others"),
     _since_6("with_statistics", _BOOL, "", "True: running statistics were reset, too"),
+    _since_6("before_event", _BOOL, "", "True: of the model before the event of that step"),
     _since_6("layer", _I32, "index", "encoder block, from 0; null of the model", null=True),
     _since_6("kind", _TEXT, "word", "module kind; null of block and model", null=True),
     _since_6("group_index", _I32, "index", "place of the group in its module", null=True),
@@ -287,6 +288,7 @@ _LAYER_RESETS = (
 )
 
 _CHURN = (
+    _since_6("before_event", _BOOL, "", "True: of the model before the event of that step"),
     _since_6("layer", _I32, "index", "encoder block, from 0"),
     _since_6("kind", _TEXT, "word", "module kind"),
     _since_6("tensor", _TEXT, "name", "parameter within the module; null: all of it", null=True),
@@ -339,9 +341,9 @@ UNIT_KEYS: dict[str, tuple[str, ...]] = {
     "subnets": ("sweep_id", "trial_id", "step", "event"),
     "layer_resets": (
         *("sweep_id", "trial_id", "step", "split", "reset", "scope", "name", "draw"),
-        "with_statistics",
+        *("with_statistics", "before_event"),
     ),
-    "churn": ("sweep_id", "trial_id", "step"),
+    "churn": ("sweep_id", "trial_id", "step", "before_event"),
     "rounds": ("sweep_id", "trial_id", "step"),
     "clients": ("sweep_id", "trial_id", "step"),
 }

@@ -35,6 +35,7 @@ def initial_in_shape(
         for name in present
         if name in initial and initial[name].shape == present[name].shape
     }
+    found |= {name: one.detach().clone() for name, one in present.items() if not one.numel()}
     first = {group.id: group for group in all_groups(initial_modules)}
     for group in all_groups(modules):
         origin = first.get(origins.get(group.id, ""))

@@ -6,6 +6,7 @@ whole group where its parts make sense together only. It chooses no units and tr
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +155,8 @@ def set_tensors_(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def num_dropped(rate: float, count: int) -> int:
     """Return how many of ``count`` units a rate drops: the nearest number, halves up, not all."""
-    return min(int(rate * count + 0.5), max(count - 1, 0))
+    exact = Decimal(str(rate)) * count  # 0.29 of 50 is 14.5, and 14.499... in binary
+    return min(int(exact + Decimal("0.5")), max(count - 1, 0))
 
 
 def _by_tensor(slices: Iterable[TensorSlice]) -> dict[str, list[TensorSlice]]:

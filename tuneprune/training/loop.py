@@ -262,7 +262,11 @@ class TrainingLoop:
             initial = initial_tensors(first, self.model, self.hook.state_dict())
             modules = self.model.prunable_modules()
             present = dict(self.model.named_parameters())
-            self._recorder.churn(self.step, churn_of(modules, initial, present))
+            self._recorder.churn(
+                self.step,
+                churn_of(modules, initial, present),
+                before_event=self.hook.propose(self.step) is not None,
+            )
         self._meter.left_out(began)
 
     def _adapt(self, progress: TrainingProgress) -> None:

@@ -146,9 +146,9 @@ class Recorder:
         self._add("recoveries", step, asdict(recovery))
         self.flush()
 
-    def churn(self, step: int, rows: Sequence[LayerChurn]) -> None:
+    def churn(self, step: int, rows: Sequence[LayerChurn], *, before_event: bool) -> None:
         for row in rows:
-            self._add("churn", step, asdict(row))
+            self._add("churn", step, {"before_event": before_event, **asdict(row)})
         self.flush()
 
     def flush(self) -> None:
