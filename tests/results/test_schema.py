@@ -112,8 +112,8 @@ ADDED_V6: dict[str, dict[str, object]] = {
         "split": "test", "reset": "re_rand", "scope": "group", "name": "blocks.3.mhsa.5",
         "draw": 2, "with_statistics": True, "before_event": False, "layer": 3,
         "kind": "mhsa", "group_index": 5, "origin": "blocks.3.mhsa.6", "params": 150,
-        "wer": 0.75, "wer_low": 0.5, "wer_high": 0.875, "cer": 0.5, "loss": None, "increase": 0.25, "increase_low": 0.125,
-        "increase_high": 0.375, "num_ref_words": 12,
+        "wer": 0.75, "wer_low": 0.5, "wer_high": 0.875, "cer": 0.5, "loss": None,
+        "increase": 0.25, "increase_low": 0.125, "increase_high": 0.375, "num_ref_words": 12,
     },
     "churn": {
         "before_event": True, "layer": 3, "kind": "mhsa", "tensor": None, "params": 1050,
