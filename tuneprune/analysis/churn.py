@@ -12,7 +12,7 @@ from tuneprune.analysis.runs import (
 )
 from tuneprune.errors import ConfigError
 from tuneprune.results.reader import Results
-from tuneprune.structure.churn import churn_of
+from tuneprune.structure.layer_churn import churn_of
 from tuneprune.training.checkpoint import load_model_tensors, read_checkpoint
 from tuneprune.training.initial_model import first_model_of, initial_tensors
 

@@ -22,7 +22,7 @@ from tuneprune.adaptation import (
 from tuneprune.config import RunConfig
 from tuneprune.models.frontend import multiply_adds_per_s
 from tuneprune.schedules import evaluation_steps, marked_steps
-from tuneprune.structure.churn import churn_of
+from tuneprune.structure.layer_churn import churn_of
 from tuneprune.training.batches import StepPlan, TrainingBatches
 from tuneprune.training.best import Best
 from tuneprune.training.checkpoint import (

@@ -7,8 +7,8 @@ from typing import Any
 from tuneprune.adaptation import AdaptationEvent, Event, GroupFate, MaskEvent, SupernetEvent
 from tuneprune.data.corpus import Split
 from tuneprune.results.writer import TableWriter
-from tuneprune.structure.churn import LayerChurn
 from tuneprune.structure.groups import PrunableModule
+from tuneprune.structure.layer_churn import LayerChurn
 from tuneprune.training.evaluate import Evaluation
 from tuneprune.training.recovery import Recovery
 from tuneprune.training.wer import UtteranceErrors, sum_errors

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tuneprune.structure.churn import churn_of
 from tuneprune.structure.groups import ParameterGroup, PrunableModule
+from tuneprune.structure.layer_churn import churn_of
 
 
 def module(layer: int, *, groups: int = 1) -> PrunableModule:
