@@ -12,7 +12,7 @@ import torch
 from tuneprune import cli
 from tuneprune.testing.tones import make_tone_corpus
 
-LONG = ("ray", "distributed", "benchmarks")
+LONG = ("ray", "distributed", "training", "sweep", "benchmarks", "analysis", "commands")
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Tests that start a Ray get the time that it takes beside another one.
     """
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    names = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: names.get(item.path.parent.name, len(LONG)))
     for item in items:
         if item.get_closest_marker("ray") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(300))

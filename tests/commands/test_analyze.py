@@ -70,6 +70,7 @@ def test_wrong_input_is_one_line(run, sweep: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.thorough
 def test_several_processes_measure_what_one_does(run, sweep: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(sweep, tmp_path / "other"))
     more = ("--reset", "re_init", "--reset", "re_rand", "--draws", 2)

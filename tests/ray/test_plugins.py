@@ -56,6 +56,7 @@ def by_scorer(tones: Path) -> dict[str, Any]:
     )
 
 
+@pytest.mark.thorough
 def test_trials_with_a_scorer_share_stages_and_finish(tones: Path, folder: Path) -> None:
     done = tuneprune(folder, "sweep", by_scorer(tones))
     assert done.returncode == 0, done.stderr

@@ -80,6 +80,7 @@ def test_a_trial_gives_bit_for_bit_the_numbers_of_a_plain_process(
         assert plain == losses(swept, row["trial_id"])
 
 
+@pytest.mark.thorough
 def test_two_ray_train_workers_end_in_the_allocation_of_one(tones: Path, tmp_path: Path) -> None:
     exact = ("model.dropout=0", "model.attention_dropout=0", "optim.eps=1e-4")
     with ray_cluster():

@@ -174,7 +174,13 @@ def write_run(folder: Path, tones: Path, adaptation: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adaptation", [grown(), METHOD], ids=["scorer", "method"])
+@pytest.mark.parametrize(
+    "adaptation",
+    [
+        pytest.param(grown(), marks=pytest.mark.thorough, id="scorer"),
+        pytest.param(METHOD, id="method"),
+    ],
+)
 def test_the_command_line_trains_and_its_checkpoint_needs_no_module(
     tones: Path, folder: Path, adaptation: str
 ) -> None:
